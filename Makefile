@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target makes what it needs: a virtual environment with the build tools (CMake and Ninja
+# included), the package, the test tools. Stamps live inside the environment, so removing it
+# forgets them too. Knobs: PYTHON=python3.12  VENV=.venv-3.12  JOBS=4  TORCH= (no torch)
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# An optional partner of the tests (shared libgomp, torch tensors in and out); they skip without.
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
+SOURCES := $(shell $(call FIND_SOURCES,cpp python third_party CMakeLists.txt pyproject.toml README.md))
+CXX_FILES = $(shell find cpp python/bindings tests bench cuda -name '*.[ch]pp' -o -name '*.cu*')
+
+.PHONY: help demo develop test cpp-test pytest consumer asan tsan lint format bench bench-quick \
+        dist clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: $(VENV)/.package ## Install into .venv and run `mrfcore demo`: a picture and a table
+	$(BIN)/mrfcore demo $(DEMO_ARGS)
+
+test: cpp-test consumer asan pytest ## All tests: C++, consumer project, C++ under ASan and UBSan, Python
+
+cpp-test: build/release/.built ## C++ tests, and the check of the symbols of each instruction set
+	ctest --preset release -j $(JOBS)
+
+pytest: $(VENV)/.test ## Python tests (PYTEST_ARGS="-k stereo")
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+consumer: build/release/.built ## Build and run tests/consumer against an installed tree
+	rm -rf build/consumer
+	cmake --install build/release --prefix build/consumer/prefix > /dev/null
+	cmake -G Ninja -S tests/consumer -B build/consumer/build \
+	  -DCMAKE_PREFIX_PATH="$(CURDIR)/build/consumer/prefix"
+	cmake --build build/consumer/build
+	build/consumer/build/consumer
+
+asan: $(VENV)/.tools ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	cmake --preset asan && cmake --build --preset asan -j $(JOBS)
+	ctest --preset asan -j $(JOBS)
+
+tsan: $(VENV)/.tools ## C++ tests under ThreadSanitizer (see CONTRIBUTING.md)
+	cmake --preset tsan && cmake --build --preset tsan -j $(JOBS)
+	ctest --preset tsan -j $(JOBS)
+
+lint: $(VENV)/.lint ## clang-format, ruff and mypy, none of which changes a file
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint ## Let clang-format and ruff rewrite the files
+	$(BIN)/clang-format -i $(CXX_FILES)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
+	$(PIP) install --no-build-isolation -C build-dir='build/wheel/{wheel_tag}' -e '.[demo,test]'
+
+dist: $(VENV)/.tools ## Source archive and wheel, into dist/
+	$(PIP) install build && $(BIN)/python -m build
+
+clean: ## Remove what was built, not the virtual environment
+	rm -rf build dist
+
+# --- stamps -------------------------------------------------------------------------------------
+
+$(VENV)/.tools: Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.24' ninja
+	touch $@
+
+# Not editable: tests and demo see exactly what a user's `pip install .` gives. The build directory
+# is kept, so only what changed is compiled again.
+$(VENV)/.package: $(SOURCES) $(VENV)/.tools
+	$(PIP) install --no-build-isolation -C build-dir='build/wheel/{wheel_tag}' '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	$(PIP) install 'mrfcore[test]'
+	test -z '$(TORCH)' || $(PIP) install '$(TORCH)' || echo 'No $(TORCH): its tests will be skipped'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.package
+	$(PIP) install 'mrfcore[lint]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.package
+	$(PIP) install 'mrfcore[bench]'
+	touch $@
+
+.PHONY: build/release/.built
+build/release/.built: $(VENV)/.tools
+	cmake --preset release && cmake --build --preset release -j $(JOBS)
