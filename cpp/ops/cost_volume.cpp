@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mrfcore/cost_volume.hpp"
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cpu/cost_volume.hpp"
+#include "ops/dispatch.hpp"
+
+namespace mrfcore {
+namespace {
+
+constexpr int64_t kMaxCensusPixels = 65;  // 64 neighbours, one bit each
+// Column arithmetic such as x - min_disparity - l must not overflow, whatever the image.
+constexpr int64_t kMaxExtent = int64_t{1} << 31;
+
+const cpu::CostVolumeKernels& kernels() {
+  switch (active_isa()) {
+#ifdef MRFCORE_HAVE_AVX512
+    case Isa::Avx512:
+      return cpu::avx512::cost_volume_kernels();
+#endif
+#ifdef MRFCORE_HAVE_AVX2
+    case Isa::Avx2:
+      return cpu::avx2::cost_volume_kernels();
+#endif
+    default:
+      return cpu::baseline::cost_volume_kernels();
+  }
+}
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+std::string shape_of(const ImageView& image) {
+  return "[" + std::to_string(image.height) + ", " + std::to_string(image.width) + ", " +
+         std::to_string(image.channels) + "]";
+}
+
+void check_extent(const char* name, int64_t value, int64_t least) {
+  if (value < least || value > kMaxExtent) {
+    fail(std::string(name) + " is " + std::to_string(value) + ", expected " +
+         std::to_string(least) + ".." + std::to_string(kMaxExtent));
+  }
+}
+
+void check_image(const char* name, const ImageView& image) {
+  if (image.data == nullptr) fail(std::string(name) + " has no data");
+  const bool sizes = image.height >= 1 && image.height <= kMaxExtent && image.width >= 1 &&
+                     image.width <= kMaxExtent && (image.channels == 1 || image.channels == 3);
+  if (!sizes) {
+    fail(std::string(name) + " has shape " + shape_of(image) +
+         ", expected [height >= 1, width >= 1, 1 or 3]");
+  }
+}
+
+void check_pair(const ImageView& left, const ImageView& right) {
+  check_image("left", left);
+  check_image("right", right);
+  if (left.height != right.height || left.width != right.width || left.channels != right.channels) {
+    fail("left and right differ in shape: " + shape_of(left) + " against " + shape_of(right));
+  }
+  if (left.type != right.type) fail("left and right differ in pixel type");
+}
+
+void check_range(int64_t num_disparities, int64_t min_disparity) {
+  check_extent("num_disparities", num_disparities, 1);
+  check_extent("min_disparity", min_disparity, -kMaxExtent);
+}
+
+void check_options(const CostVolumeOptions& options) {
+  check_range(options.num_disparities, options.min_disparity);
+  if (!(options.truncation >= 0)) {
+    fail("truncation is " + std::to_string(options.truncation) + ", expected a number >= 0");
+  }
+  if (options.border && std::isnan(*options.border)) fail("border is NaN");
+  if (options.cost == StereoCost::Census) {
+    const int64_t h = options.window_height, w = options.window_width;
+    const bool odd = h >= 1 && w >= 1 && h % 2 == 1 && w % 2 == 1;
+    if (!odd || h > kMaxCensusPixels || w > kMaxCensusPixels || h * w > kMaxCensusPixels ||
+        h * w < 3) {
+      fail("window is " + std::to_string(h) + " x " + std::to_string(w) +
+           ", expected odd sides and 3.." + std::to_string(kMaxCensusPixels) + " pixels");
+    }
+  }
+}
+
+void check_right_view(const float* costs, int64_t height, int64_t width, int64_t num_disparities,
+                      int64_t min_disparity) {
+  if (costs == nullptr) fail("costs has no data");
+  check_extent("height", height, 1);
+  check_extent("width", width, 1);
+  check_range(num_disparities, min_disparity);
+}
+
+}  // namespace
+
+float worst_cost(StereoCost cost, int64_t channels, int64_t window_height, int64_t window_width) {
+  const auto each = [&]() -> int64_t {
+    switch (cost) {
+      case StereoCost::BirchfieldTomasi:
+      case StereoCost::Absolute:
+        return 255;
+      case StereoCost::BirchfieldTomasiSquared:
+      case StereoCost::Squared:
+        return 255 * 255;
+      case StereoCost::Census:
+        return window_height * window_width - 1;
+    }
+    return 0;
+  };
+  return static_cast<float>(each() * channels);
+}
+
+void cost_volume(const ImageView& left, const ImageView& right, const CostVolumeOptions& options,
+                 float* out) {
+  check_pair(left, right);
+  check_options(options);
+  if (out == nullptr) fail("out has no data");
+  const float worst =
+      worst_cost(options.cost, left.channels, options.window_height, options.window_width);
+  kernels().cost_volume({.left = left.data,
+                         .right = right.data,
+                         .type = left.type,
+                         .cost = options.cost,
+                         .height = left.height,
+                         .width = left.width,
+                         .channels = left.channels,
+                         .num_disparities = options.num_disparities,
+                         .min_disparity = options.min_disparity,
+                         .window_height = options.window_height,
+                         .window_width = options.window_width,
+                         .truncation = options.truncation,
+                         .border = options.border.value_or(std::fmin(worst, options.truncation)),
+                         .threads = resolve_threads(options.threads),
+                         .out = out});
+}
+
+void right_view_minimum(const float* costs, int64_t height, int64_t width, int64_t num_disparities,
+                        int64_t min_disparity, int threads, int32_t* labels, float* costs_out) {
+  check_right_view(costs, height, width, num_disparities, min_disparity);
+  if (labels == nullptr) fail("labels has no data");
+  std::vector<float> own;
+  if (costs_out == nullptr) {
+    own.resize(static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+    costs_out = own.data();
+  }
+  kernels().right_view_minimum(
+      {costs, height, width, num_disparities, min_disparity, resolve_threads(threads)}, labels,
+      costs_out);
+}
+
+void right_view_volume(const float* costs, int64_t height, int64_t width, int64_t num_disparities,
+                       int64_t min_disparity, float border, int threads, float* out) {
+  check_right_view(costs, height, width, num_disparities, min_disparity);
+  if (out == nullptr) fail("out has no data");
+  kernels().right_view_volume(
+      {costs, height, width, num_disparities, min_disparity, resolve_threads(threads)}, border,
+      out);
+}
+
+}  // namespace mrfcore
