@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared fixtures. Image data is looked up in $MRFCORE_DATA, else in ../shared/data."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:  # reference.py and its neighbours are imported by name
+    sys.path.insert(0, str(HERE))
+
+# Deterministic, so that a red run is red again; deadlines mean nothing on shared machines.
+settings.register_profile(
+    "mrfcore",
+    deadline=None,
+    derandomize=True,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("mrfcore")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder with the benchmark images; tests that need it are skipped without it."""
+    default = HERE.parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("MRFCORE_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark images at {folder}; set MRFCORE_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_energies(data: Path) -> dict[str, Any]:
+    """Published TRW-S energies, bounds and checksums by instance."""
+    path = data / "reference_energies.json"
+    if not path.is_file():
+        pytest.skip(f"no {path}; set MRFCORE_DATA to the folder that has it")
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
