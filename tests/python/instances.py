@@ -133,9 +133,7 @@ def build(instance: Instance, data: Path) -> tuple[Ints, npt.NDArray[np.float64]
     if "denoise" in instance.left:
         unary = (first - np.arange(instance.num_labels)) ** 2 * (second != 0)
         return unary, weights
-    unary = birchfield_tomasi(
-        first, second, instance.num_labels, instance.squared, instance.cap
-    )
+    unary = birchfield_tomasi(first, second, instance.num_labels, instance.squared, instance.cap)
     if instance.gradient is not None:
         weights = gradient_weights(first, *instance.gradient)
     return unary, weights

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain NumPy float64 reference of every solver: slow, short, independent of the C++ engine.
 
-Vocabulary: a direction ``r`` is (dy, dx); the message m[r, y, x] arrives at node i = (y, x) from its
-predecessor p = (y - dy, x - dx) and is zero where p lies outside. Even directions run along the
-canonical pairs, odd ones against them; the opposite of ``r`` is ``r ^ 1``. Equation numbers are those
-of the thesis chapter the library implements (see docs). Ties go to the lowest label everywhere.
+Vocabulary: a direction ``r`` is (dy, dx); the message m[r, y, x] arrives at node i = (y, x) from
+its predecessor p = (y - dy, x - dx) and is zero where p lies outside. Even directions run along the
+canonical pairs, odd ones against them; the opposite of ``r`` is ``r ^ 1``. Equation numbers are
+those of the thesis chapter the library implements (see docs). Ties go to the lowest label.
 """
 
 from __future__ import annotations
@@ -139,9 +139,7 @@ def energy(pr: Problem, labels: Any) -> float:
     total = float(np.take_along_axis(pr.unary, labels[..., None], 2).sum())
     for pair in range(pr.connectivity // 2):
         first, second = edges(pr, pair)
-        total += float(
-            (pr.weights[(pair, *first)] * pr.table[labels[first], labels[second]]).sum()
-        )
+        total += float((pr.weights[(pair, *first)] * pr.table[labels[first], labels[second]]).sum())
     return total
 
 
@@ -223,9 +221,7 @@ def isgmr(pr: Problem, iterations: int, damping: float = 0.0) -> Solution:
     return _finish(pr, old)
 
 
-def trwp(
-    pr: Problem, iterations: int, rho: float | None = None, damping: float = 0.0
-) -> Solution:
+def trwp(pr: Problem, iterations: int, rho: float | None = None, damping: float = 0.0) -> Solution:
     """Algorithm 2 with Eq 3.10 (its line 7 misprints the opposite message)."""
     rho = 2 / pr.connectivity if rho is None else rho
     messages = _zeros(pr)
@@ -360,7 +356,8 @@ def chain_min_marginals(unary: Array, pair: Array) -> Array:
 def chain(pr: Problem) -> Array:
     """Min-marginals [H, W, L] of a problem whose height or width is 1 (4-connected)."""
     height, width, num = pr.shape
-    assert min(height, width) == 1 and pr.connectivity == 4
+    assert min(height, width) == 1
+    assert pr.connectivity == 4
     weights = pr.weights[0 if height == 1 else 1].reshape(-1)[: height * width - 1]
     pair = weights[:, None, None] * pr.table
     return chain_min_marginals(pr.unary.reshape(-1, num), pair).reshape(pr.shape)

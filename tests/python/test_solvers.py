@@ -93,7 +93,9 @@ def test_scalar_weights(solver: str, weights: float) -> None:
 
 
 @pytest.mark.parametrize("potential", ["linear", "quadratic", "cauchy"])
-@pytest.mark.parametrize("shape", [(1, 1, 4), (1, 9, 4), (9, 1, 4), (2, 2, 3), (37, 19, 6), (3, 70, 5)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 4), (1, 9, 4), (9, 1, 4), (2, 2, 3), (37, 19, 6), (3, 70, 5)]
+)
 @pytest.mark.parametrize("solver", REFERENCE)
 def test_image_sizes(solver: str, shape: tuple[int, int, int], potential: str) -> None:
     """One row, one column, one pixel; sizes that do not divide into tiles."""
