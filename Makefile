@@ -8,10 +8,20 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # An optional partner of the tests (shared libgomp, torch tensors in and out); they skip without.
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
+# ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
+TSAN_CXX ?= clang++
 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# $(1), $(2): arguments for Google Benchmark and for pytest-benchmark.
+define run_benchmarks
+mkdir -p build/bench
+@test -x build/release/bench/mrfcore_bench || echo 'No C++ benchmarks: Google Benchmark is missing'
+test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(1) \
+  --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
+$(BIN)/python -m pytest bench -q $(2) --benchmark-json=build/bench/python.json
+endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp python third_party CMakeLists.txt pyproject.toml README.md))
 CXX_FILES = $(shell find cpp python/bindings tests bench cuda -name '*.[ch]pp' -o -name '*.cu*')
@@ -47,7 +57,7 @@ asan: $(VENV)/.tools ## C++ tests under AddressSanitizer and UndefinedBehaviorSa
 	ctest --preset asan -j $(JOBS)
 
 tsan: $(VENV)/.tools ## C++ tests under ThreadSanitizer (see CONTRIBUTING.md)
-	cmake --preset tsan && cmake --build --preset tsan -j $(JOBS)
+	CXX=$(TSAN_CXX) cmake --preset tsan && cmake --build --preset tsan -j $(JOBS)
 	ctest --preset tsan -j $(JOBS)
 
 lint: $(VENV)/.lint ## clang-format, ruff and mypy, none of which changes a file
@@ -60,6 +70,12 @@ format: $(VENV)/.lint ## Let clang-format and ruff rewrite the files
 	$(BIN)/clang-format -i $(CXX_FILES)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in build/bench/*.json
+	$(call run_benchmarks,,)
+
+bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs, about a minute
+	$(call run_benchmarks,--benchmark_min_time=0.05,--benchmark-min-rounds=2 --benchmark-max-time=0.1)
 
 develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
 	$(PIP) install --no-build-isolation -C build-dir='build/wheel/{wheel_tag}' -e '.[demo,test]'

@@ -57,9 +57,7 @@ def test_mrfcore_alone_loads_at_most_one_runtime_and_not_torch() -> None:
 
 
 @on_linux
-def test_preload_survives_a_broken_library(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_preload_survives_a_broken_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is no library, where torch's libgomp would be, is passed over in silence."""
     from mrfcore import _openmp
 
