@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the methods of Tables 3.1 to 3.3 and turns their labellings into ledger cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import mrfcore
+
+from .energies import single_precision_energy
+from .instances import INSTANCES, VENUS_OF_TRWS, Instance, Problem
+from .ledger import Cell, judge
+from .printed import PARTS, REPEATED, PartName, PrintedPart
+
+Labels = npt.NDArray[np.int32]
+OnIteration = Callable[[int, int], None]
+
+# Method name in the print -> solver and the options that give the printed numbers.
+_SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "MF": ("mean_field", {"normalise": "directions"}),
+    "SGM": ("sgm", {"head": "zero"}),
+    "TRWS": ("trws", {}),
+    "ISGMR": ("isgmr", {}),
+    "TRWP": ("trwp", {"rho": 0.5}),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method on an instance for so many iterations; fills a cell of (a), perhaps of (b)."""
+
+    method: str
+    instance: str
+    iterations: int
+
+    @property
+    def directions(self) -> int:
+        """Connectivity of the method."""
+        return int(self.method.partition("-")[2])
+
+    @property
+    def problem(self) -> Instance:
+        """The problem that the print of this cell was about."""
+        if self.instance == "venus" and self.method.startswith("TRWS"):
+            return VENUS_OF_TRWS
+        return INSTANCES[self.instance]
+
+    @property
+    def has_other_rho(self) -> bool:
+        """Whether the right rho of TRWP is another than the 1/2 of the tables."""
+        return self.method.startswith("TRWP") and self.directions > 4
+
+    @property
+    def parts(self) -> list[PrintedPart]:
+        """Parts that this run fills a cell of: (a), and (b) where it has more than 4 directions."""
+        key = (self.instance, self.iterations)
+        everything = (part for parts in PARTS.values() for part in parts)
+        return [part for part in everything if key in part.values.get(self.method, {})]
+
+    @property
+    def title(self) -> str:
+        """The run in words, also the name of its cells."""
+        plural = "" if self.iterations == 1 else "s"
+        instance = INSTANCES[self.instance].title
+        return f"{self.method} / {instance} / {self.iterations} iteration{plural}"
+
+
+def plan(table: str, quick: bool = False) -> list[Run]:
+    """All runs of a table, cheap ones first within an instance; ``quick`` keeps a small subset.
+
+    Raises:
+        ValueError: no such table.
+    """
+    if table not in PARTS:
+        raise ValueError(f"table: {table!r} is not known; expected one of {', '.join(PARTS)}")
+    runs = {
+        Run(method, instance, iterations)
+        for part in PARTS[table]
+        for method, row in part.values.items()
+        for instance, iterations in row
+    }
+    order = list(INSTANCES)
+    chosen = [run for run in runs if not quick or _is_quick(run)]
+    return sorted(
+        chosen, key=lambda r: (order.index(r.instance), r.iterations, r.directions, r.method)
+    )
+
+
+def _is_quick(run: Run) -> bool:
+    if run.instance == "map":
+        return run.iterations == 1 or run.directions == 4
+    if run.instance in ("tsukuba", "facade_1s"):
+        return run.iterations == 1
+    # Table 3.3 has 50 iterations only, with 256 labels: the two cheapest methods on the smaller
+    # image.
+    return run.instance == "penguin" and run.method in ("SGM-4", "ISGMR-4")
+
+
+def execute(
+    run: Run,
+    problem: Problem,
+    *,
+    threads: int | None = None,
+    on_iteration: OnIteration | None = None,
+) -> list[Cell]:
+    """Minimise and return the cells this run fills: one for 4 directions, else (a) and (b)."""
+    start = time.perf_counter()
+    labels = _solve(run, problem, {}, threads, on_iteration)
+    seconds = time.perf_counter() - start
+    other = None
+    if run.has_other_rho:
+        # The tables used rho = 1/2 throughout; the share of trees through an edge is 2 /
+        # directions.
+        other = _solve(run, problem, {"rho": 2 / run.directions}, threads, on_iteration)
+    return [_cell(run, part, problem, labels, other, seconds) for part in run.parts]
+
+
+def _solve(
+    run: Run,
+    problem: Problem,
+    overrides: dict[str, Any],
+    threads: int | None,
+    on_iteration: OnIteration | None,
+) -> Labels:
+    solver, options = _SOLVERS[run.method.partition("-")[0]]
+
+    def report(progress: Any) -> bool:
+        if on_iteration is not None:
+            on_iteration(progress.iteration, progress.iterations)
+        return False
+
+    result = mrfcore.minimize(
+        problem.unary,
+        problem.pairwise,
+        problem.weight,
+        solver=solver,
+        connectivity=run.directions,
+        iterations=run.iterations,
+        threads=threads,
+        callback=None if on_iteration is None else report,
+        **{**options, **overrides},
+    )
+    return np.asarray(result.labels, dtype=np.int32)
+
+
+def _energy(problem: Problem, labels: Labels, connectivity: int) -> float:
+    return float(
+        mrfcore.energy(
+            labels, problem.unary, problem.pairwise, problem.weight, connectivity=connectivity
+        )
+    )
+
+
+def _cell(
+    run: Run,
+    part: PrintedPart,
+    problem: Problem,
+    labels: Labels,
+    other: Labels | None,
+    seconds: float,
+) -> Cell:
+    connectivity = 4 if part.name.endswith("(a)") else run.directions
+    printed = part.values[run.method][run.instance, run.iterations]
+    ours = _energy(problem, labels, connectivity) / part.unit
+    table = problem.pairwise.table(problem.unary.shape[2])
+    single = single_precision_energy(labels, problem.unary, table, problem.weight, connectivity)
+    repeated = REPEATED.get((part.name, run.method, run.instance, run.iterations))
+    verdict = judge(printed, ours, single / part.unit, repeated is not None)
+    return Cell(
+        table=part.name,
+        cell=run.title,
+        method=run.method,
+        instance=run.instance,
+        iterations=run.iterations,
+        unit=part.unit,
+        printed=printed,
+        ours=ours,
+        single_precision=single / part.unit,
+        relative_difference=(ours - printed) / printed,
+        verdict=verdict,
+        note=_note(run, repeated if verdict == "misprint" else None),
+        right_rho=None if other is None else _energy(problem, other, connectivity) / part.unit,
+        seconds=round(seconds, 3),
+    )
+
+
+def _note(run: Run, repeated: tuple[PartName, str, str, int] | None) -> str:
+    if repeated is not None:
+        part, method, instance, iterations = repeated
+        return f"the print repeats {part} {Run(method, instance, iterations).title}"
+    if run.instance == "venus" and run.method.startswith("TRWS"):
+        return "V = 50 min(|d|, 7), as in the print; the other rows have 50 min(d^2, 49)"
+    return ""
+
+
+class ProblemCache:
+    """Keeps the problem of the last run: runs are sorted by instance, volumes up to 180 MB."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._last: tuple[Instance, Problem] | None = None
+
+    def get(self, run: Run) -> Problem:
+        """The problem of a run, read from the images where it is not the last one."""
+        if self._last is None or self._last[0] != run.problem:
+            self._last = None  # release the old volume before building the next
+            self._last = (run.problem, run.problem.load(self._data))
+        return self._last[1]
