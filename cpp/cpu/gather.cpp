@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Costs c = theta + sum of messages in canonical order (Eq 3.7) and their arg-min, lowest label on ties (Eq 3.8).
+#include "cpu/kernels.hpp"
+#include "cpu/parallel.hpp"
+#include "cpu/simd.hpp"
+
+namespace mrfcore::cpu::MRF_ISA {
+namespace {
+
+template <class T>
+int32_t first_minimum(const T* row, int64_t padded) {
+  const T lowest = row_min(row, padded);
+  int32_t l = 0;
+  while (row[l] != lowest) ++l;
+  return l;
+}
+
+template <class T>
+void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
+  const int64_t n = a.shape.stride;
+  const int64_t at = pixel * n;
+  for (int64_t l = 0; l < n; l += kLanes<T>) {
+    Vec<T> c = load(a.unary + at + l);
+    for (int r = 0; r < a.count; ++r) c = c + load(a.messages[r] + at + l);
+    store(row + l, c);
+  }
+  // A message's padding is arbitrary: only the unary's may decide that a padded label is never the minimum.
+  for (int64_t l = a.shape.labels; l < n; ++l) row[l] = kForbidden<T> * T(64);
+  if (a.sum != nullptr) {
+    for (int64_t l = 0; l < n; l += kLanes<T>) store(a.sum + at + l, load(row + l));
+  }
+  if (a.costs != nullptr) std::memcpy(a.costs + pixel * a.shape.labels, row, sizeof(T) * size_t(a.shape.labels));
+  if (a.labels != nullptr) a.labels[pixel] = first_minimum(row, n);
+}
+
+}  // namespace
+
+template <class T>
+void gather(const GatherArgs<T>& a) {
+  parallel_strips(a.shape.height, a.threads, a.control, [&](ThreadMemory& memory, int64_t y) {
+    T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
+    for (int64_t x = 0; x < a.shape.width; ++x) gather_pixel(a, y * a.shape.width + x, row);
+  });
+}
+
+template void gather<float>(const GatherArgs<float>&);
+template void gather<double>(const GatherArgs<double>&);
+
+}  // namespace mrfcore::cpu::MRF_ISA

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of kernels that each instruction set fills, and the argument blocks they take. No solver logic here.
+//
+// Padding rule: internal rows have `stride` labels, a multiple of the vector length. Labels l >= L of a unary row hold
+// kForbidden, so padded labels behave like forbidden ones: no minimum ever picks them and kernels need no masks.
+// Padding of message rows is arbitrary but finite and never below the row's minimum.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/control.hpp"
+#include "cpu/min_convolution_plan.hpp"
+
+namespace mrfcore::cpu {
+
+/// Finite stand-in for +inf, so that inf - inf cannot arise. Unaries at or above it are forbidden labels.
+template <class T>
+inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
+
+/// A grid of rows of labels in memory.
+struct GridShape {
+  int64_t height;
+  int64_t width;
+  int labels;
+  int64_t stride;  ///< labels per row in memory, padded
+  int connectivity;
+
+  int64_t pixels() const { return height * width; }
+  int64_t volume() const { return pixels() * stride; }
+};
+
+/// w_ij = scale * (per_edge ? per_edge[pair, y, x] : 1)
+template <class T>
+struct EdgeWeightView {
+  const T* per_edge;
+  T scale;
+};
+
+enum class SweepRule {
+  SGM,    ///< L_r accumulated into `sum` (Eq 3.3, 3.6)
+  ISGMR,  ///< Eq 3.9: other pairs' messages from the previous iteration (`sum` is left as it was)
+  TRWP,   ///< Eq 3.10: newest messages everywhere, `sum` kept up to date
+};
+
+/// One direction pair swept both ways, scanline strip by scanline strip, so that the second way finds its data in cache.
+template <class T>
+struct SweepArgs {
+  GridShape shape;
+  SweepRule rule;
+  int pair;
+  EdgeWeightView<T> weights;
+  const MinConvolutionPlan<T>* plan;
+
+  const T* unary;      ///< SGM: theta, padded
+  T* sum;              ///< TRWP, ISGMR: theta + all messages; SGM: sum of L_r
+  T* forward;          ///< message of direction 2 pair (not SGM)
+  T* backward;         ///< message of direction 2 pair + 1 (not SGM)
+  T* cavity;           ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
+  T rho;               ///< TRWP
+  T damping;
+  const T* head_row;   ///< SGM: what a scanline's head sends: null = its own unary, else this row
+
+  int threads;
+  Control* control;
+};
+
+/// Exact minimum over the chains of one pair, weight rho each (lower bound, spec section 2).
+template <class T>
+struct ChainBoundArgs {
+  GridShape shape;
+  int pair;
+  EdgeWeightView<double> weights;
+  const MinConvolutionPlan<double>* plan;
+  const T* unary;           ///< theta, padded
+  const T* const* messages; ///< one volume per direction, or null for none
+  double rho;
+  double* scanline_minimum; ///< [slots * step], zeroed by the caller
+  int threads;
+  Control* control;
+};
+
+/// One raster pass of TRW-S (forward or backward) by wavefronts, or the labelling pass.
+template <class T>
+struct TrwsArgs {
+  GridShape shape;
+  bool backward;
+  EdgeWeightView<T> weights;
+  const MinConvolutionPlan<T>* plan;
+  const T* unary;
+  T* const* messages;
+  double* row_bound;  ///< [height], written by the backward pass
+  int threads;
+  Control* control;
+};
+
+template <class T>
+struct LabellingArgs {
+  GridShape shape;
+  EdgeWeightView<T> weights;
+  const T* table;    ///< V [L][stride]
+  const T* table_t;  ///< V transposed
+  const T* unary;
+  const T* const* messages;
+  int32_t* labels;
+  int threads;
+  Control* control;
+};
+
+/// sum_i = unary_i + messages of i in canonical order (Eq 3.7); any of the outputs may be null.
+template <class T>
+struct GatherArgs {
+  GridShape shape;
+  const T* unary;
+  const T* const* messages;
+  int count;        ///< number of message volumes
+  T* sum;           ///< padded volume
+  T* costs;         ///< dense [H, W, L]
+  int32_t* labels;  ///< arg-min, lowest on ties (Eq 3.8)
+  int threads;
+  Control* control;
+};
+
+template <class T>
+struct MeanFieldArgs {
+  GridShape shape;
+  EdgeWeightView<T> weights;
+  T scale;           ///< 1, or 1 / connectivity
+  const T* table;
+  const T* table_t;
+  bool symmetric;
+  const T* unary;
+  T* costs;          ///< padded volume c
+  T* beliefs;        ///< padded volume Q
+  int threads;
+  Control* control;
+};
+
+template <class T>
+struct IcmArgs {
+  GridShape shape;
+  EdgeWeightView<T> weights;
+  const T* table;
+  const T* table_t;
+  const T* unary;
+  int32_t* labels;
+  T* costs;  ///< dense conditioned costs, or null
+  int threads;
+  Control* control;
+};
+
+template <class T>
+struct Kernels {
+  int lanes;
+  void (*sweep_pair)(const SweepArgs<T>&);
+  void (*chain_bound)(const ChainBoundArgs<T>&);
+  void (*trws_pass)(const TrwsArgs<T>&);
+  void (*trws_labels)(const LabellingArgs<T>&);
+  void (*gather)(const GatherArgs<T>&);
+  void (*mean_field_step)(const MeanFieldArgs<T>&);
+  void (*icm_sweep)(const IcmArgs<T>&);
+};
+
+#define MRF_DECLARE_KERNELS(isa)             \
+  namespace isa {                            \
+  template <class T>                         \
+  const Kernels<T>& kernels();               \
+  extern template const Kernels<float>& kernels<float>();   \
+  extern template const Kernels<double>& kernels<double>(); \
+  }
+MRF_DECLARE_KERNELS(baseline)
+MRF_DECLARE_KERNELS(avx2)
+MRF_DECLARE_KERNELS(avx512)
+#undef MRF_DECLARE_KERNELS
+
+}  // namespace mrfcore::cpu

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fixed-width vectors by the compilers' vector extension. Only + - * and min are used on them and contraction is off,
+// so every instruction set computes the same bits.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#ifndef MRF_ISA
+#error "files under cpp/cpu are compiled once per instruction set, with MRF_ISA defined"
+#endif
+
+namespace mrfcore::cpu::MRF_ISA {
+
+inline constexpr int kVectorBytes = MRF_VECTOR_BYTES;
+
+template <class T, int Bytes = kVectorBytes>
+struct VecOf;
+template <int Bytes>
+struct VecOf<float, Bytes> {
+  typedef float type __attribute__((vector_size(Bytes)));
+};
+template <int Bytes>
+struct VecOf<double, Bytes> {
+  typedef double type __attribute__((vector_size(Bytes)));
+};
+template <class T, int Bytes = kVectorBytes>
+using Vec = typename VecOf<T, Bytes>::type;
+
+template <class T>
+inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  Vec<T> v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+  std::memcpy(p, &v, sizeof(v));
+}
+
+template <class T>
+inline Vec<T> splat(T x) {
+  return Vec<T>{} + x;
+}
+
+/// One instruction on x86: minps and vminps are this expression to the letter.
+template <class V>
+inline V vmin(V a, V b) {
+  return a < b ? a : b;
+}
+
+/// Smallest lane: halves down to 16 bytes, then lane by lane.
+template <class T, int Bytes = kVectorBytes>
+inline T horizontal_min(Vec<T, Bytes> v) {
+  if constexpr (Bytes > 16) {
+    Vec<T, Bytes / 2> low, high;
+    std::memcpy(&low, &v, Bytes / 2);
+    std::memcpy(&high, reinterpret_cast<const char*>(&v) + Bytes / 2, Bytes / 2);
+    return horizontal_min<T, Bytes / 2>(vmin(low, high));
+  } else {
+    T m = v[0];
+    for (int i = 1; i < Bytes / static_cast<int>(sizeof(T)); ++i) m = v[i] < m ? v[i] : m;
+    return m;
+  }
+}
+
+/// Minimum of a padded row (padding never wins, see padding rule in kernels.hpp).
+template <class T>
+inline T row_min(const T* row, int64_t padded) {
+  Vec<T> m = load(row);
+  for (int64_t l = kLanes<T>; l < padded; l += kLanes<T>) m = vmin(m, load(row + l));
+  return horizontal_min<T>(m);
+}
+
+}  // namespace mrfcore::cpu::MRF_ISA

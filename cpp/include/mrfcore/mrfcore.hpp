@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything a C++ user needs.
+#pragma once
+
+#include "mrfcore/cost_volume.hpp"
+#include "mrfcore/error.hpp"
+#include "mrfcore/minimize.hpp"
+#include "mrfcore/potential.hpp"
+#include "mrfcore/problem.hpp"
+#include "mrfcore/runtime.hpp"
+#include "mrfcore/version.hpp"

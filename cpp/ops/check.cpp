@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/check.hpp"
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "core/directions.hpp"
+#include "ops/item.hpp"
+
+namespace mrfcore {
+namespace {
+
+[[noreturn]] void bad(const std::string& message) { throw std::invalid_argument(message); }
+
+std::string shape_text(int64_t batch, int64_t height, int64_t width, int64_t labels) {
+  return "[" + std::to_string(batch) + ", " + std::to_string(height) + ", " + std::to_string(width) + ", " +
+         std::to_string(labels) + "]";
+}
+
+template <class T>
+void check_edge_weights(const Problem<T>& p) {
+  const int64_t arrays = p.edge_weights_batch_stride == 0 ? 1 : p.batch;
+  for (int64_t b = 0; b < arrays; ++b) {
+    for (int64_t pair = 0; pair < p.pairs(); ++pair) {
+      const core::Direction d = core::direction(2 * static_cast<int>(pair));
+      const T* w = p.edge_weights + b * p.edge_weights_batch_stride + pair * p.pixels();
+      for (int64_t y = 0; y + d.dy < p.height; ++y) {
+        for (int64_t x = d.dx < 0 ? -d.dx : 0; x < (d.dx > 0 ? p.width - d.dx : p.width); ++x) {
+          const T value = w[y * p.width + x];
+          if (value >= T(0) && value < T(1e15)) continue;
+          bad("weights: expected finite numbers >= 0, got " + std::to_string(value) + " at [" +
+              std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) + "]" +
+              (p.batch > 1 ? " of item " + std::to_string(b) : ""));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void check_problem(const Problem<T>& p) {
+  if (p.batch < 1 || p.height < 1 || p.width < 1 || p.labels < 1) {
+    bad("unary: expected a non-empty [B, H, W, L], got shape " + shape_text(p.batch, p.height, p.width, p.labels));
+  }
+  if (p.labels > std::numeric_limits<int32_t>::max() / 2) {
+    bad("unary: expected fewer than 2^30 labels, got L = " + std::to_string(p.labels));
+  }
+  if (p.connectivity != 4 && p.connectivity != 8 && p.connectivity != 16) {
+    bad("connectivity: expected 4, 8 or 16, got " + std::to_string(p.connectivity));
+  }
+  if (p.pairwise.kind() == PotentialKind::Table && p.pairwise.labels() != p.labels) {
+    bad("pairwise: expected a table [L, L] with L = " + std::to_string(p.labels) + " as in unary, got [" +
+        std::to_string(p.pairwise.labels()) + ", " + std::to_string(p.pairwise.labels()) + "]");
+  }
+  if (p.edge_weights != nullptr) {
+    check_edge_weights(p);
+  } else if (!(p.weight >= T(0) && p.weight < T(1e15))) {
+    bad("weights: expected a finite number >= 0, got " + std::to_string(p.weight));
+  }
+}
+
+template <class T>
+void check_unary_values(const Problem<T>& p, int threads) {
+  const int64_t size = p.pixels() * p.labels;
+  for (int64_t b = 0; b < p.batch; ++b) {
+    const UnaryScan scan = scan_unary(p.unary + b * size, size, threads);
+    if (!scan.bad) continue;
+    const int64_t i = scan.where;
+    bad("unary: expected numbers or +inf (a forbidden label), got " + std::to_string(p.unary[b * size + i]) + " at [" +
+        (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) + ", " +
+        std::to_string(i / p.labels % p.width) + ", " + std::to_string(i % p.labels) + "]");
+  }
+}
+
+void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height, int64_t width,
+                  int64_t label_count) {
+  for (int64_t i = 0; i < batch * height * width; ++i) {
+    if (labels[i] >= 0 && labels[i] < label_count) continue;
+    bad(std::string(name) + ": expected labels 0.." + std::to_string(label_count - 1) + ", got " +
+        std::to_string(labels[i]) + " at [" + (batch > 1 ? std::to_string(i / (height * width)) + ", " : "") +
+        std::to_string(i / width % height) + ", " + std::to_string(i % width) + "]");
+  }
+}
+
+template <class T>
+void check_options(const Problem<T>& p, const Options& o) {
+  if (o.iterations < 0) bad("iterations: expected a number >= 0, got " + std::to_string(o.iterations));
+  if (o.rho != 0.0 && !(o.rho > 1e-3 && o.rho <= 1.0)) {
+    bad("rho: expected a number in (0.001, 1], got " + std::to_string(o.rho));
+  }
+  if (!(o.damping >= 0.0 && o.damping < 1.0)) {
+    bad("damping: expected a number in [0, 1), got " + std::to_string(o.damping));
+  }
+  if (o.tolerance && !(*o.tolerance >= 0.0)) {
+    bad("tolerance: expected a number >= 0, got " + std::to_string(*o.tolerance));
+  }
+  if (o.gap_tolerance && !(*o.gap_tolerance >= 0.0)) {
+    bad("gap_tolerance: expected a number >= 0, got " + std::to_string(*o.gap_tolerance));
+  }
+  if (o.solver == Solver::Chain && p.height != 1 && p.width != 1) {
+    bad("solver: \"chain\" is exact on chains, so it needs H = 1 or W = 1, got [" + std::to_string(p.height) + ", " +
+        std::to_string(p.width) + "]; use \"trws\" or \"trwp\" on grids");
+  }
+  if (o.init_labels != nullptr) check_labels("init", o.init_labels, p.batch, p.height, p.width, p.labels);
+}
+
+template void check_problem<float>(const Problem<float>&);
+template void check_problem<double>(const Problem<double>&);
+template void check_unary_values<float>(const Problem<float>&, int);
+template void check_unary_values<double>(const Problem<double>&, int);
+template void check_options<float>(const Problem<float>&, const Options&);
+template void check_options<double>(const Problem<double>&, const Options&);
+
+}  // namespace mrfcore

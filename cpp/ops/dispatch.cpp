@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/dispatch.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include "mrfcore/runtime.hpp"
+
+namespace mrfcore {
+namespace {
+
+bool supported(Isa isa) {
+  switch (isa) {
+    case Isa::Baseline:
+      return true;
+    case Isa::Avx2:
+#if defined(MRFCORE_HAVE_AVX2)
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#else
+      return false;
+#endif
+    case Isa::Avx512:
+#if defined(MRFCORE_HAVE_AVX512)
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
+#else
+      return false;
+#endif
+  }
+  return false;
+}
+
+Isa best() {
+  static const Isa isa = supported(Isa::Avx512) ? Isa::Avx512 : (supported(Isa::Avx2) ? Isa::Avx2 : Isa::Baseline);
+  return isa;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  return isa == Isa::Avx512 ? "avx512" : (isa == Isa::Avx2 ? "avx2" : "baseline");
+}
+
+Isa active_isa() {
+  const char* forced = std::getenv("MRFCORE_CPU_ISA");
+  if (forced == nullptr || *forced == '\0') return best();
+  for (const Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
+    if (std::strcmp(forced, isa_name(isa)) != 0) continue;
+    if (supported(isa)) return isa;
+    throw std::invalid_argument("MRFCORE_CPU_ISA=" + std::string(forced) +
+                                ": this machine or this build does not have it; the best here is " +
+                                isa_name(best()));
+  }
+  throw std::invalid_argument("MRFCORE_CPU_ISA=" + std::string(forced) + ": expected baseline, avx2 or avx512");
+}
+
+int resolve_threads(int requested) {
+  if (requested < 0) {
+    throw std::invalid_argument("threads: expected a positive number or 0 for the default, got " +
+                                std::to_string(requested));
+  }
+  if (requested > 0) return requested;
+  const char* text = std::getenv("MRFCORE_NUM_THREADS");
+  if (text != nullptr && *text != '\0') {
+    int value = 0;
+    const char* end = text + std::strlen(text);
+    const auto parsed = std::from_chars(text, end, value);
+    if (parsed.ec != std::errc() || parsed.ptr != end || value < 1) {
+      throw std::invalid_argument("MRFCORE_NUM_THREADS=" + std::string(text) + ": expected a positive number");
+    }
+    return value;
+  }
+#if defined(_OPENMP)
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+template <class T>
+const cpu::Kernels<T>& kernels_for(Isa isa) {
+#if defined(MRFCORE_HAVE_AVX512)
+  if (isa == Isa::Avx512) return cpu::avx512::kernels<T>();
+#endif
+#if defined(MRFCORE_HAVE_AVX2)
+  if (isa == Isa::Avx2) return cpu::avx2::kernels<T>();
+#endif
+  static_cast<void>(isa);
+  return cpu::baseline::kernels<T>();
+}
+
+template const cpu::Kernels<float>& kernels_for<float>(Isa);
+template const cpu::Kernels<double>& kernels_for<double>(Isa);
+
+std::string cpu_isa() { return isa_name(active_isa()); }
+int default_threads() { return resolve_threads(0); }
+
+}  // namespace mrfcore

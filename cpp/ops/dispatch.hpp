@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction set and how many threads a call uses.
+#pragma once
+
+#include "cpu/kernels.hpp"
+
+namespace mrfcore {
+
+enum class Isa { Baseline, Avx2, Avx512 };
+
+/// The best one this machine runs, or what MRFCORE_CPU_ISA names (std::invalid_argument if it cannot be had).
+Isa active_isa();
+const char* isa_name(Isa isa);
+
+/// `requested`, or if it is 0: MRFCORE_NUM_THREADS, else OpenMP's default. Throws on negative or malformed values.
+int resolve_threads(int requested);
+
+template <class T>
+const cpu::Kernels<T>& kernels_for(Isa isa);
+
+}  // namespace mrfcore

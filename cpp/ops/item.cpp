@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/item.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mrfcore {
+
+template <class T>
+UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
+  constexpr int64_t kChunk = 1 << 16;
+  const int64_t chunks = (size + kChunk - 1) / kChunk;
+  bool forbidden = false;
+  int64_t first_bad = size;
+#pragma omp parallel for num_threads(threads) reduction(|| : forbidden) reduction(min : first_bad) if (threads > 1)
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t begin = c * kChunk, end = std::min(size, begin + kChunk);
+    // NaN fails the comparison too: one test per value finds everything that is not an ordinary number.
+    int64_t odd = 0;
+    for (int64_t i = begin; i < end; ++i) odd += !(std::fabs(unary[i]) < cpu::kForbidden<T>);
+    for (int64_t i = begin; odd > 0 && i < end; ++i) {
+      if (unary[i] >= cpu::kForbidden<T>) {
+        forbidden = true;
+      } else if (!(unary[i] > -cpu::kForbidden<T>)) {
+        first_bad = std::min(first_bad, i);
+        break;
+      }
+    }
+  }
+  return {first_bad < size, forbidden, first_bad < size ? first_bad : -1};
+}
+
+template <class T>
+Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item, int thread_count,
+              cpu::Control* c)
+    : problem(p), options(o), kernels(k), index(item), threads(thread_count), control(c) {
+  shape = {p.height, p.width, static_cast<int>(p.labels), round_up(p.labels, k.lanes), p.connectivity};
+  weights = item_weights(p, item);
+  unary = raw_unary();
+  const bool forbidden = scan_unary(unary, p.pixels() * p.labels, threads).forbidden;
+  if (!forbidden && shape.stride == p.labels) return;
+  padded = Buffer<T>(shape.volume());
+  T* to = padded.data();
+  const T* from = unary;
+  const int64_t labels = p.labels, stride = shape.stride;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t i = 0; i < shape.pixels(); ++i) {
+    for (int64_t l = 0; l < labels; ++l) to[i * stride + l] = std::min(from[i * labels + l], cpu::kForbidden<T>);
+    for (int64_t l = labels; l < stride; ++l) to[i * stride + l] = cpu::kForbidden<T>;
+  }
+  unary = to;
+}
+
+template <class T>
+OwnedPlan<T> Item<T>::plan(T scale) const {
+  const T uniform = weights.scale * scale;
+  return OwnedPlan<T>(problem.pairwise, problem.labels, kernels.lanes, options.min_convolution,
+                      weights.per_edge == nullptr ? &uniform : nullptr);
+}
+
+template struct Item<float>;
+template struct Item<double>;
+template UnaryScan scan_unary<float>(const float*, int64_t, int);
+template UnaryScan scan_unary<double>(const double*, int64_t, int);
+
+}  // namespace mrfcore

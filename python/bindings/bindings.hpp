@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bind_potential(nanobind::module_& m);
+void bind_minimize(nanobind::module_& m);
+void bind_cost_volume(nanobind::module_& m);

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays of any library in, NumPy views inside, arrays of the same library out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["like", "to_numpy"]
+
+_CPU_DEVICES = (1, 3)  # DLPack: kDLCPU, kDLCUDAHost
+
+
+def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
+    """A NumPy view of x (a copy only where x is no array at all). The view may be read-only.
+
+    Raises:
+        TypeError: x is no array, lives on another device, needs a gradient, or holds no numbers.
+    """
+    if isinstance(x, (np.ndarray, np.generic)):
+        array: npt.NDArray[Any] = np.asarray(x)
+    elif getattr(x, "requires_grad", False):
+        raise TypeError(f"{name}: requires a gradient, which minimize() does not give; pass {name}.detach()")
+    elif hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
+        array = _from_dlpack(name, x)
+    elif hasattr(x, "__array_interface__") or hasattr(x, "__array__") or isinstance(x, (list, tuple)):
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise TypeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+    else:
+        raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name}: expected real numbers (integers, float16, float32 or float64), got dtype {array.dtype}")
+    return array
+
+
+def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
+    device = int(x.__dlpack_device__()[0])
+    if device not in _CPU_DEVICES:
+        raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device type {device}; copy it first")
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise TypeError(f"{name}: cannot be seen as a NumPy array: {error}") from error
+
+
+def like(x: object) -> Callable[[npt.NDArray[Any]], Any]:
+    """Function that turns a NumPy array into the kind of array x is, without copying where the library allows."""
+    if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
+        return lambda array: array
+    library = importlib.import_module(type(x).__module__.partition(".")[0])
+    convert = getattr(library, "from_dlpack", None)
+    return convert if convert is not None else (lambda array: array)

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""minimize() and energy(): arguments made ready for the core, results made pleasant."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrfcore import _core
+from mrfcore._arrays import like, to_numpy
+from mrfcore._result import Progress, Result, Trace
+from mrfcore.potentials import Potential, as_potential
+
+__all__ = ["SOLVERS", "energy", "minimize"]
+
+_MESSAGE_OPTIONS = ("keep_best", "min_convolution")
+
+SOLVERS: Mapping[str, tuple[str, ...]] = {
+    "sgm": ("head", *_MESSAGE_OPTIONS),
+    "isgmr": ("damping", *_MESSAGE_OPTIONS),
+    "trwp": ("damping", "rho", *_MESSAGE_OPTIONS),
+    "bp": ("damping", *_MESSAGE_OPTIONS),
+    "trws": _MESSAGE_OPTIONS,
+    "mean_field": ("keep_best", "normalise"),
+    "icm": ("init", "keep_best"),
+    "chain": _MESSAGE_OPTIONS,
+}
+"""Solver names and the options that each takes."""
+
+
+@dataclass
+class _Problem:
+    """Arguments common to minimize and energy, as the core wants them."""
+
+    unary: npt.NDArray[Any]  # [B, H, W, L], dtype float32 or float64, perhaps not contiguous yet
+    batched: bool
+    potential: _core.Potential
+    weight: float
+    edge_weights: npt.NDArray[Any] | None  # [1 or B, P, H, W]
+    connectivity: int
+
+    def contiguous(self) -> npt.NDArray[Any]:
+        return np.ascontiguousarray(self.unary, dtype=self.dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float64 if self.unary.dtype == np.float64 else np.float32)
+
+    @property
+    def copy_bytes(self) -> int:
+        ready = self.unary.dtype == self.dtype and self.unary.flags.c_contiguous
+        return 0 if ready else self.unary.size * self.dtype.itemsize
+
+
+def minimize(
+    unary: Any,
+    pairwise: Potential | npt.ArrayLike,
+    weights: Any = 1.0,
+    *,
+    solver: str = "trwp",
+    connectivity: int = 4,
+    iterations: int = 50,
+    trace: bool = False,
+    lower_bound: bool = False,
+    tolerance: float | None = None,
+    gap_tolerance: float | None = None,
+    threads: int | None = None,
+    callback: Callable[[Progress], object] | None = None,
+    **solver_options: Any,
+) -> Result:
+    """Find a labelling of low energy E(x) = sum_i unary_i(x_i) + sum_(ij) w_ij V(x_i, x_j) (Eq 3.1).
+
+    Args:
+        unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or the array interface.
+            Used in place when contiguous and float32 or float64; integers, booleans and float16 are converted to
+            float32. +inf forbids a label; NaN and -inf are refused.
+        pairwise: V: `mrfcore.Potts()`, `TruncatedLinear(t)`, ..., or a table [L, L].
+        weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry [p, y, x] belongs to
+            the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1) (1,-1) | (1,2) (2,1) (2,-1) (1,-2).
+            Entries of edges that leave the image are ignored.
+        solver: "trwp" (parallel tree-reweighted, Eq 3.10: the default), "trws" (sequential TRW: lowest energies),
+            "isgmr" (Eq 3.9), "sgm" (Eq 3.3; once with iterations=1 is the textbook's), "bp" (loopy belief propagation),
+            "mean_field", "icm" (Eq 2.32), "chain" (exact, for H = 1 or W = 1).
+        connectivity: neighbours of a node: 4, 8 or 16.
+        iterations: most iterations; 0 gives the arg-min of the unaries.
+        trace: record energy (and bound, if asked for) after each iteration in `Result.trace`.
+        lower_bound: compute a lower bound on the energy of any labelling: for trws its own, for all others the sum of
+            exact minima over chains after reparametrisation by the messages.
+        tolerance: stop once an iteration changes the energy by no more than this share of it.
+        gap_tolerance: stop once (energy - lower bound) / |energy| is no more than this.
+        threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
+        callback: called after each iteration with a `Progress`; a true return value stops (the present item).
+        **solver_options: keep_best=False (all: return the best labelling seen; isgmr on 4 connections can diverge),
+            min_convolution="auto" | "general" (the O(L^2) path), rho (trwp; default 2 / connectivity, the share of
+            chains through an edge), damping in [0, 1) (trwp, bp, isgmr), head="unary" | "zero" (sgm: first message of a
+            scanline), normalise=None | "directions" (mean_field: divide the neighbours' sum by the connectivity),
+            init (icm: labels to start from).
+
+    Returns:
+        Result; labels are int32, costs are like unary, arrays are of the library that unary came from.
+
+    Raises:
+        ValueError: wrong shape, size or value; the message names the argument.
+        TypeError: wrong type or dtype, or an option that the solver does not have.
+        MemoryError: it does not fit; says how many bytes are needed, before allocating.
+        KeyboardInterrupt: within a fraction of a second of Ctrl-C.
+    """
+    options = _options(solver, solver_options)
+    problem = _problem(unary, pairwise, weights, connectivity)
+    options.iterations = _integer("iterations", iterations)
+    options.threads = _threads(threads)
+    options.trace = bool(trace)
+    options.lower_bound = bool(lower_bound)
+    options.tolerance = _optional_number("tolerance", tolerance)
+    options.gap_tolerance = _optional_number("gap_tolerance", gap_tolerance)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: expected a function, got {type(callback).__name__}")
+    bounded = options.lower_bound or options.gap_tolerance is not None
+    init = _labels("init", solver_options["init"], problem) if solver_options.get("init") is not None else None
+
+    _require_memory(problem, options)
+    labels = np.empty(problem.unary.shape[:3], np.int32)
+    costs = np.empty(problem.unary.shape, problem.dtype)
+    reports = _core.minimize(
+        problem.contiguous(),
+        problem.potential,
+        problem.weight,
+        problem.edge_weights,
+        problem.connectivity,
+        options,
+        init,
+        _core_callback(callback, bounded),
+        labels,
+        costs,
+    )
+    return _result(reports, problem.batched, bounded, options.trace, labels, costs, like(unary))
+
+
+def energy(
+    labels: Any,
+    unary: Any,
+    pairwise: Potential | npt.ArrayLike,
+    weights: Any = 1.0,
+    *,
+    connectivity: int = 4,
+    threads: int | None = None,
+) -> float | npt.NDArray[np.float64]:
+    """E(labels), summed in double.
+
+    Args:
+        labels: integers [H, W], or [B, H, W] where unary is a batch, each in 0..L-1.
+        unary, pairwise, weights, connectivity, threads: as for `minimize`.
+
+    Returns:
+        A float, or float64 [B] for a batch. Infinite where a forbidden label is used.
+
+    Raises:
+        ValueError, TypeError: as for `minimize`; labels out of range.
+    """
+    problem = _problem(unary, pairwise, weights, connectivity)
+    energies = _core.energy(
+        _labels("labels", labels, problem),
+        problem.contiguous(),
+        problem.potential,
+        problem.weight,
+        problem.edge_weights,
+        problem.connectivity,
+        _threads(threads),
+    )
+    return np.array(energies) if problem.batched else float(energies[0])
+
+
+def _options(solver: str, given: Mapping[str, Any]) -> _core.Options:
+    if not isinstance(solver, str):
+        raise TypeError(f"solver: expected a name, got {type(solver).__name__}")
+    if solver not in SOLVERS:
+        raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+    valid = SOLVERS[solver]
+    for name in given:
+        if name not in valid:
+            raise TypeError(f"{name}: not an option of solver {solver!r}; its options are {', '.join(valid)}")
+    options = _core.Options()
+    options.solver = getattr(_core.Solver, solver)
+    options.keep_best = bool(given.get("keep_best", False))
+    if given.get("rho") is not None:
+        options.rho = _checked("rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]")
+    options.damping = _checked("damping", given.get("damping", 0.0), lambda d: 0 <= d < 1, "a number in [0, 1)")
+    options.head = getattr(_core.SGMHead, _choice("head", given.get("head", "unary"), ("unary", "zero")))
+    path = _choice("min_convolution", given.get("min_convolution", "auto"), ("auto", "general"))
+    options.min_convolution = getattr(_core.MinConvolution, path)
+    normalise = _choice("normalise", given.get("normalise"), (None, "directions"))
+    options.normalise_directions = normalise == "directions"
+    return options
+
+
+def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _Problem:
+    array = to_numpy("unary", unary)
+    if array.ndim not in (3, 4):
+        raise ValueError(f"unary: expected [H, W, L] or [B, H, W, L], got shape {list(array.shape)}")
+    if 0 in array.shape:
+        raise ValueError(f"unary: expected at least one pixel and one label, got shape {list(array.shape)}")
+    if _integer("connectivity", connectivity) not in (4, 8, 16):
+        raise ValueError(f"connectivity: expected 4, 8 or 16, got {connectivity}")
+    batched = array.ndim == 4
+    batch = array if batched else array[np.newaxis]
+    potential = as_potential(pairwise)._to_core()
+    problem = _Problem(batch, batched, potential, 1.0, None, int(connectivity))
+    _set_weights(problem, weights)
+    return problem
+
+
+def _set_weights(problem: _Problem, weights: Any) -> None:
+    if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
+        problem.weight = float(weights)
+        if not (problem.weight >= 0 and math.isfinite(problem.weight)):
+            raise ValueError(f"weights: expected a finite number >= 0, got {weights}")
+        return
+    array = to_numpy("weights", weights)
+    if array.ndim == 0:
+        return _set_weights(problem, array.item())
+    batch, height, width, _ = problem.unary.shape
+    pairs = problem.connectivity // 2
+    expected = [pairs, height, width]
+    if list(array.shape) == expected:
+        array = array[np.newaxis]
+    elif not (problem.batched and list(array.shape) == [batch, *expected]):
+        also = f" or {[batch, *expected]}" if problem.batched else ""
+        raise ValueError(
+            f"weights: expected a number or shape {expected}{also} ([P, H, W], P = connectivity / 2), "
+            f"got shape {list(array.shape)}"
+        )
+    problem.edge_weights = np.ascontiguousarray(array, dtype=problem.dtype)
+    return
+
+
+def _labels(name: str, labels: Any, problem: _Problem) -> npt.NDArray[np.int32]:
+    array = to_numpy(name, labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    expected = problem.unary.shape[:3] if problem.batched else problem.unary.shape[1:3]
+    if array.shape != expected:
+        raise ValueError(f"{name}: expected shape {list(expected)} as in unary, got {list(array.shape)}")
+    count = problem.unary.shape[3]
+    outside = (array < 0) | (array >= count)
+    if outside.any():
+        where = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(f"{name}: expected labels 0..{count - 1}, got {array[where]} at {list(where)}")
+    return np.ascontiguousarray(array, dtype=np.int32).reshape(problem.unary.shape[:3])
+
+
+def _require_memory(problem: _Problem, options: _core.Options) -> None:
+    shape = problem.unary.shape
+    workspace = _core.workspace_bytes_f64 if problem.dtype == np.float64 else _core.workspace_bytes_f32
+    outputs = problem.unary.size * problem.dtype.itemsize + 4 * math.prod(shape[:3])
+    needed = problem.copy_bytes + outputs
+    needed += workspace(*shape, problem.potential, problem.edge_weights is not None, problem.connectivity, options)
+    if needed < 1 << 26:
+        return
+    available = _core.available_bytes()
+    if 0 <= available < needed:
+        raise MemoryError(
+            f"unary of shape {list(shape)} needs {needed:,} bytes ({needed / 2**30:.1f} GiB) for outputs and messages, "
+            f"{available:,} ({available / 2**30:.1f} GiB) are available: {needed - available:,} bytes are missing"
+        )
+
+
+def _core_callback(callback: Callable[[Progress], object] | None, bounded: bool) -> Callable[..., bool] | None:
+    if callback is None:
+        return None
+
+    def call(item: int, iteration: int, iterations: int, energy: float, bound: float, seconds: float) -> bool:
+        known = bound if bounded else None
+        return bool(callback(Progress(iteration, iterations, energy, known, seconds, item)))
+
+    return call
+
+
+def _result(
+    reports: list[_core.ItemReport],
+    batched: bool,
+    bounded: bool,
+    traced: bool,
+    labels: npt.NDArray[np.int32],
+    costs: npt.NDArray[Any],
+    convert: Callable[[npt.NDArray[Any]], Any],
+) -> Result:
+    energies = np.array([r.energy for r in reports])
+    bounds = np.array([r.lower_bound for r in reports])
+    done = np.array([r.iterations for r in reports])
+    if not batched:
+        labels, costs = labels[0], costs[0]
+    return Result(
+        labels=convert(labels),
+        energy=energies if batched else float(energies[0]),
+        lower_bound=None if not bounded else (bounds if batched else float(bounds[0])),
+        costs=convert(costs),
+        trace=_trace(reports, batched, bounded) if traced else None,
+        iterations=done if batched else int(done[0]),
+    )
+
+
+def _trace(reports: list[_core.ItemReport], batched: bool, bounded: bool) -> Trace:
+    length = max(len(r.trace_energy) for r in reports)
+
+    def stack(values: list[list[float]]) -> npt.NDArray[np.float64]:
+        rows = [np.pad(v, (0, length - len(v)), mode="edge") if len(v) else np.zeros(length) for v in values]
+        table = np.array(rows, dtype=np.float64).T
+        return table if batched else table[:, 0]
+
+    seconds = stack([r.trace_seconds for r in reports])
+    return Trace(
+        energy=stack([r.trace_energy for r in reports]),
+        lower_bound=stack([r.trace_bound for r in reports]) if bounded else None,
+        seconds=seconds.mean(axis=1) if batched else seconds,
+    )
+
+
+def _integer(name: str, value: object) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got bool")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if name == "iterations" and number < 0:
+        raise ValueError(f"iterations: expected a number >= 0, got {number}")
+    return min(number, 2**31 - 1)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return 0
+    number = _integer("threads", threads)
+    if number < 1:
+        raise ValueError(f"threads: expected None or a number >= 1, got {threads}")
+    return number
+
+
+def _checked(name: str, value: object, good: Callable[[float], bool], expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
+    if not good(float(value)):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return float(value)
+
+
+def _optional_number(name: str, value: object) -> float | None:
+    return None if value is None else _checked(name, value, lambda v: v >= 0, "None or a number >= 0")
+
+
+def _choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
