@@ -10,6 +10,10 @@ TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
 # ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
 TSAN_CXX ?= clang++
+# On CI the bindings, too, are compiled with warnings as errors.
+PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' $(if $(CI), \
+  -C cmake.define.MRFCORE_DEVELOPER=ON -C cmake.define.MRFCORE_BUILD_TESTS=OFF \
+  -C cmake.define.MRFCORE_BUILD_BENCHMARKS=OFF)
 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
@@ -78,7 +82,7 @@ bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs, ab
 	$(call run_benchmarks,--benchmark_min_time=0.05,--benchmark-min-rounds=2 --benchmark-max-time=0.1)
 
 develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
-	$(PIP) install --no-build-isolation -C build-dir='build/wheel/{wheel_tag}' -e '.[demo,test]'
+	$(PIP) install --no-build-isolation $(PACKAGE_FLAGS) -e '.[demo,test]'
 
 dist: $(VENV)/.tools ## Source archive and wheel, into dist/
 	$(PIP) install build && $(BIN)/python -m build
@@ -96,7 +100,7 @@ $(VENV)/.tools: Makefile
 # Not editable: tests and demo see exactly what a user's `pip install .` gives. The build directory
 # is kept, so only what changed is compiled again.
 $(VENV)/.package: $(SOURCES) $(VENV)/.tools
-	$(PIP) install --no-build-isolation -C build-dir='build/wheel/{wheel_tag}' '.[demo]'
+	$(PIP) install --no-build-isolation $(PACKAGE_FLAGS) '.[demo]'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.package
