@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical directions of the grid. Their order decides TRWP's result, so it is fixed here and nowhere else.
+// Canonical directions of the grid. Their order decides TRWP's result, so it is fixed here and
+// nowhere else.
 #pragma once
 
 #include "core/hd.hpp"
@@ -14,11 +15,12 @@ struct Direction {
 
 inline constexpr int kMaxDirections = 16;
 
-/// Direction r in canonical order; connectivity 4, 8, 16 = the first 4, 8, 16. Opposite of r is r ^ 1.
+/// Direction r in canonical order; connectivity 4, 8, 16 = the first 4, 8, 16. Opposite of r is r
+/// ^ 1.
 MRF_CORE constexpr Direction direction(int r) {
-  constexpr Direction kAll[kMaxDirections] = {{0, 1},   {0, -1}, {1, 0},   {-1, 0}, {1, 1},  {-1, -1},
-                                              {1, -1},  {-1, 1}, {1, 2},   {-1, -2}, {2, 1}, {-2, -1},
-                                              {2, -1},  {-2, 1}, {1, -2},  {-1, 2}};
+  constexpr Direction kAll[kMaxDirections] = {{0, 1},  {0, -1}, {1, 0},  {-1, 0},  {1, 1}, {-1, -1},
+                                              {1, -1}, {-1, 1}, {1, 2},  {-1, -2}, {2, 1}, {-2, -1},
+                                              {2, -1}, {-2, 1}, {1, -2}, {-1, 2}};
   return kAll[r];
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp for x <= 0 in plain arithmetic: the same bits on every machine, and a loop over it vectorises.
+// exp for x <= 0 in plain arithmetic: the same bits on every machine, and a loop over it
+// vectorises.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,6 @@
 #define MRF_HD
 #endif
 
-// Core functions must vanish into their callers: an out-of-line copy compiled with AVX-512 could be the one that the
-// linker keeps for everybody.
+// Core functions must vanish into their callers: an out-of-line copy compiled with AVX-512 could be
+// the one that the linker keeps for everybody.
 #define MRF_CORE MRF_HD inline __attribute__((always_inline))

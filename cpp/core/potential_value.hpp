@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalar pairwise functions V(l, m) of spec section 1, shared by energy evaluation, plans and tests.
+// Scalar pairwise functions V(l, m) of spec section 1, shared by energy evaluation, plans and
+// tests.
 #pragma once
 
 #include <cmath>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scanline geometry: one description of all 16 directions, so that no solver has a loop of its own.
 //
-// The image is seen in (outer, inner) coordinates: `outer` is walked in order, pixels of equal `outer` are
-// independent. Horizontal pairs walk x with rows as the independent axis; all others walk y. A scanline is named
-// by its slot c = inner - shift * (outer / step): constant along the scanline, because one step moves `outer` by
-// `step` and `inner` by `shift`. Where step is 2, a slot holds two interleaved scanlines (outer parity).
+// The image is seen in (outer, inner) coordinates: `outer` is walked in order, pixels of equal
+// `outer` are independent. Horizontal pairs walk x with rows as the independent axis; all others
+// walk y. A scanline is named by its slot c = inner - shift * (outer / step): constant along the
+// scanline, because one step moves `outer` by `step` and `inner` by `shift`. Where step is 2, a
+// slot holds two interleaved scanlines (outer parity).
 #pragma once
 
 #include <cstdint>

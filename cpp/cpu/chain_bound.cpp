@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lower bound from chains: the messages reparametrise the energy (Eq 2.42), every scanline of every pair takes the share
-// rho of the reparametrised unaries and its own edges, and the sum of their exact minima is a bound. Computed in double
-// whatever the messages' type, so that rounding cannot lift it above the optimum.
+// Lower bound from chains: the messages reparametrise the energy (Eq 2.42), every scanline of every
+// pair takes the share rho of the reparametrised unaries and its own edges, and the sum of their
+// exact minima is a bound. Computed in double whatever the messages' type, so that rounding cannot
+// lift it above the optimum.
 #include "cpu/kernels.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
@@ -25,7 +26,8 @@ struct ChainRule {
       double all = static_cast<double>(args.unary[at + l]);
       double own = 0.0;
       if (args.messages != nullptr) {
-        for (int r = 0; r < shape.connectivity; ++r) all += static_cast<double>(args.messages[r][at + l]);
+        for (int r = 0; r < shape.connectivity; ++r)
+          all += static_cast<double>(args.messages[r][at + l]);
         own = static_cast<double>(args.messages[2 * args.pair][at + l]) +
               static_cast<double>(args.messages[2 * args.pair + 1][at + l]);
       }
@@ -42,10 +44,12 @@ struct ChainRule {
 
  private:
   int64_t outer(int64_t pixel) const {
-    return geometry.outer_stride == 1 ? pixel % geometry.inner_stride : pixel / geometry.outer_stride;
+    return geometry.outer_stride == 1 ? pixel % geometry.inner_stride
+                                      : pixel / geometry.outer_stride;
   }
   int64_t inner(int64_t pixel) const {
-    return geometry.outer_stride == 1 ? pixel / geometry.inner_stride : pixel % geometry.outer_stride;
+    return geometry.outer_stride == 1 ? pixel / geometry.inner_stride
+                                      : pixel % geometry.outer_stride;
   }
   int64_t scanline(int64_t pixel) const {
     const int64_t t = outer(pixel);
@@ -66,7 +70,8 @@ void chain_bound(const ChainBoundArgs<T>& a) {
   const core::PairGeometry geometry = core::pair_geometry(a.pair, a.shape.height, a.shape.width);
   const StripPlan strips(geometry, a.plan->stride * static_cast<int64_t>(sizeof(double)));
   const StripWeights<double> weights{
-      a.weights.per_edge == nullptr ? nullptr : a.weights.per_edge + a.pair * a.shape.pixels(), a.weights.scale};
+      a.weights.per_edge == nullptr ? nullptr : a.weights.per_edge + a.pair * a.shape.pixels(),
+      a.weights.scale};
   const ChainRule<T> rule{a, geometry};
   parallel_strips(strips.count(), a.threads, a.control, [&](ThreadMemory& memory, int64_t index) {
     StripBuffers<double> buffers(memory, *a.plan, strips.width * geometry.step);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs c = theta + sum of messages in canonical order (Eq 3.7) and their arg-min, lowest label on ties (Eq 3.8).
+// Costs c = theta + sum of messages in canonical order (Eq 3.7) and their arg-min, lowest label on
+// ties (Eq 3.8).
 #include "cpu/kernels.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
@@ -24,12 +25,14 @@ void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
     for (int r = 0; r < a.count; ++r) c = c + load(a.messages[r] + at + l);
     store(row + l, c);
   }
-  // A message's padding is arbitrary: only the unary's may decide that a padded label is never the minimum.
+  // A message's padding is arbitrary: only the unary's may decide that a padded label is never the
+  // minimum.
   for (int64_t l = a.shape.labels; l < n; ++l) row[l] = kForbidden<T> * T(64);
   if (a.sum != nullptr) {
     for (int64_t l = 0; l < n; l += kLanes<T>) store(a.sum + at + l, load(row + l));
   }
-  if (a.costs != nullptr) std::memcpy(a.costs + pixel * a.shape.labels, row, sizeof(T) * size_t(a.shape.labels));
+  if (a.costs != nullptr)
+    std::memcpy(a.costs + pixel * a.shape.labels, row, sizeof(T) * size_t(a.shape.labels));
   if (a.labels != nullptr) a.labels[pixel] = first_minimum(row, n);
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of kernels that each instruction set fills, and the argument blocks they take. No solver logic here.
+// The table of kernels that each instruction set fills, and the argument blocks they take. No
+// solver logic here.
 //
-// Padding rule: internal rows have `stride` labels, a multiple of the vector length. Labels l >= L of a unary row hold
-// kForbidden, so padded labels behave like forbidden ones: no minimum ever picks them and kernels need no masks.
-// Padding of message rows is arbitrary but finite and never below the row's minimum.
+// Padding rule: internal rows have `stride` labels, a multiple of the vector length. Labels l >= L
+// of a unary row hold kForbidden, so padded labels behave like forbidden ones: no minimum ever
+// picks them and kernels need no masks. Padding of message rows is arbitrary but finite and never
+// below the row's minimum.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +15,8 @@
 
 namespace mrfcore::cpu {
 
-/// Finite stand-in for +inf, so that inf - inf cannot arise. Unaries at or above it are forbidden labels.
+/// Finite stand-in for +inf, so that inf - inf cannot arise. Unaries at or above it are forbidden
+/// labels.
 template <class T>
 inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
 
@@ -42,7 +45,8 @@ enum class SweepRule {
   TRWP,   ///< Eq 3.10: newest messages everywhere, `sum` kept up to date
 };
 
-/// One direction pair swept both ways, scanline strip by scanline strip, so that the second way finds its data in cache.
+/// One direction pair swept both ways, scanline strip by scanline strip, so that the second way
+/// finds its data in cache.
 template <class T>
 struct SweepArgs {
   GridShape shape;
@@ -51,14 +55,14 @@ struct SweepArgs {
   EdgeWeightView<T> weights;
   const MinConvolutionPlan<T>* plan;
 
-  const T* unary;      ///< SGM: theta, padded
-  T* sum;              ///< TRWP, ISGMR: theta + all messages; SGM: sum of L_r
-  T* forward;          ///< message of direction 2 pair (not SGM)
-  T* backward;         ///< message of direction 2 pair + 1 (not SGM)
-  T* cavity;           ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
-  T rho;               ///< TRWP
+  const T* unary;  ///< SGM: theta, padded
+  T* sum;          ///< TRWP, ISGMR: theta + all messages; SGM: sum of L_r
+  T* forward;      ///< message of direction 2 pair (not SGM)
+  T* backward;     ///< message of direction 2 pair + 1 (not SGM)
+  T* cavity;       ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
+  T rho;           ///< TRWP
   T damping;
-  const T* head_row;   ///< SGM: what a scanline's head sends: null = its own unary, else this row
+  const T* head_row;  ///< SGM: what a scanline's head sends: null = its own unary, else this row
 
   int threads;
   Control* control;
@@ -71,10 +75,10 @@ struct ChainBoundArgs {
   int pair;
   EdgeWeightView<double> weights;
   const MinConvolutionPlan<double>* plan;
-  const T* unary;           ///< theta, padded
-  const T* const* messages; ///< one volume per direction, or null for none
+  const T* unary;            ///< theta, padded
+  const T* const* messages;  ///< one volume per direction, or null for none
   double rho;
-  double* scanline_minimum; ///< [slots * step], zeroed by the caller
+  double* scanline_minimum;  ///< [slots * step], zeroed by the caller
   int threads;
   Control* control;
 };
@@ -124,13 +128,13 @@ template <class T>
 struct MeanFieldArgs {
   GridShape shape;
   EdgeWeightView<T> weights;
-  T scale;           ///< 1, or 1 / connectivity
+  T scale;  ///< 1, or 1 / connectivity
   const T* table;
   const T* table_t;
   bool symmetric;
   const T* unary;
-  T* costs;          ///< padded volume c
-  T* beliefs;        ///< padded volume Q
+  T* costs;    ///< padded volume c
+  T* beliefs;  ///< padded volume Q
   int threads;
   Control* control;
 };
@@ -160,10 +164,10 @@ struct Kernels {
   void (*icm_sweep)(const IcmArgs<T>&);
 };
 
-#define MRF_DECLARE_KERNELS(isa)             \
-  namespace isa {                            \
-  template <class T>                         \
-  const Kernels<T>& kernels();               \
+#define MRF_DECLARE_KERNELS(isa)                            \
+  namespace isa {                                           \
+  template <class T>                                        \
+  const Kernels<T>& kernels();                              \
   extern template const Kernels<float>& kernels<float>();   \
   extern template const Kernels<double>& kernels<double>(); \
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mean field (spec section 2): Q = softmax(-c), c = theta + scale * sum_d sum_m w V(m, .) Q_{i-d}(m), all nodes at once.
-// The neighbours' beliefs are weighted and summed first, so a node costs one matrix-vector product (two if V is
-// asymmetric) however many neighbours it has.
+// Mean field (spec section 2): Q = softmax(-c), c = theta + scale * sum_d sum_m w V(m, .)
+// Q_{i-d}(m), all nodes at once. The neighbours' beliefs are weighted and summed first, so a node
+// costs one matrix-vector product (two if V is asymmetric) however many neighbours it has.
 #include "core/exponential.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/neighbours.hpp"
@@ -11,7 +11,8 @@
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
-/// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every instruction set.
+/// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every
+/// instruction set.
 template <class T>
 T ordered_sum(const T* row, int64_t n) {
   T partial[16] = {};
@@ -49,7 +50,8 @@ void matvec_tile(const T* table, const T* q, int labels, int64_t stride, T* out)
 template <class T>
 void matvec(const T* table, const T* q, int labels, int64_t stride, T* out) {
   int64_t l = 0;
-  for (; l + 8 * kLanes<T> <= stride; l += 8 * kLanes<T>) matvec_tile<T, 8>(table + l, q, labels, stride, out + l);
+  for (; l + 8 * kLanes<T> <= stride; l += 8 * kLanes<T>)
+    matvec_tile<T, 8>(table + l, q, labels, stride, out + l);
   for (; l < stride; l += kLanes<T>) matvec_tile<T, 1>(table + l, q, labels, stride, out + l);
 }
 
@@ -74,7 +76,8 @@ void update_pixel(const MeanFieldArgs<T>& a, int64_t y, int64_t x, T* work) {
   }
   matvec(a.table, from_owners, s.labels, n, sum);
   if (!a.symmetric) matvec(a.table_t, from_owned, s.labels, n, sum);
-  for (int64_t l = 0; l < n; ++l) a.costs[pixel * n + l] = a.unary[pixel * n + l] + a.scale * sum[l];
+  for (int64_t l = 0; l < n; ++l)
+    a.costs[pixel * n + l] = a.unary[pixel * n + l] + a.scale * sum[l];
 }
 
 }  // namespace

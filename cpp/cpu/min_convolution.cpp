@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Min-convolutions, one function per kind. All work on guarded rows, so shifted loads need no bounds checks.
+// Min-convolutions, one function per kind. All work on guarded rows, so shifted loads need no
+// bounds checks.
 #include "cpu/min_convolution.hpp"
 
 #include "cpu/kernels.hpp"
@@ -17,7 +18,8 @@ void potts(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const
 }
 
 template <class T>
-void sgm_penalty(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out, T*) {
+void sgm_penalty(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out,
+                 T*) {
   for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
     const Vec<T> cap = splat<T>(row_min(h, plan.stride) + w[g] * plan.cap);
     const Vec<T> p1 = splat<T>(w[g] * plan.p1);
@@ -28,41 +30,54 @@ void sgm_penalty(const MinConvolutionPlan<T>& plan, bool, int count, const T* h,
   }
 }
 
-/// One doubling step: out(l) = min(in(l), min(in(l - s), in(l + s)) + add), capped.
+/// One doubling step on all rows: out(l) = min(in(l), min(in(l - s), in(l + s)) + s w), capped in
+/// the last one.
 template <class T, bool Capped>
-void doubling_step(const T* in, T* out, int64_t stride, int64_t s, Vec<T> add, Vec<T> cap) {
-  for (int64_t l = 0; l < stride; l += kLanes<T>) {
-    Vec<T> v = vmin(load(in + l), vmin(load(in + l - s), load(in + l + s)) + add);
-    if constexpr (Capped) v = vmin(v, cap);
-    store(out + l, v);
+void doubling_step(const MinConvolutionPlan<T>& plan, int count, const T* in, int64_t in_row,
+                   T* out, int64_t out_row, int64_t s, const T* w, const T* cap) {
+  for (int g = 0; g < count; ++g, in += in_row, out += out_row) {
+    const Vec<T> add = splat<T>(w[g] * static_cast<T>(s));
+    const Vec<T> most = splat<T>(cap[g]);
+    for (int64_t l = 0; l < plan.stride; l += kLanes<T>) {
+      Vec<T> v = vmin(load(in + l), vmin(load(in + l - s), load(in + l + s)) + add);
+      if constexpr (Capped) v = vmin(v, most);
+      store(out + l, v);
+    }
   }
 }
 
-/// min(|l - m|, t): after steps of 1, 2, 4, ... every distance below 2^n is covered; larger ones cost the cap.
+/// min(|l - m|, t): after steps of 1, 2, 4, ... every distance below 2^n is covered; larger ones
+/// cost the cap. Steps are the outer loop: a step's shifted loads cannot be forwarded from the
+/// stores before, other rows fill that wait.
 template <class T>
-void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out,
-                      T* scratch) {
-  for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
-    const T cap_value = plan.capped ? row_min(h, plan.stride) + w[g] * plan.cap : kForbidden<T>;
-    const Vec<T> cap = splat<T>(cap_value);
-    const T* in = h;
-    for (int k = 0; k + 1 < plan.doubling_steps; ++k) {
-      T* next = scratch + (k & 1) * plan.row() + plan.guard;
-      doubling_step<T, false>(in, next, plan.stride, int64_t{1} << k, splat<T>(w[g] * T(int64_t{1} << k)), cap);
-      in = next;
-    }
-    if (plan.doubling_steps == 0) {
-      for (int64_t l = 0; l < plan.stride; l += kLanes<T>) store(out + l, vmin(load(in + l), cap));
-      continue;
-    }
-    const int64_t s = int64_t{1} << (plan.doubling_steps - 1);
-    doubling_step<T, true>(in, out, plan.stride, s, splat<T>(w[g] * T(s)), cap);
+void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w,
+                      T* out, T* scratch) {
+  const int64_t row = plan.row();
+  T cap[kGroup];
+  for (int g = 0; g < count; ++g) {
+    cap[g] = plan.capped ? row_min(h + g * row, plan.stride) + w[g] * plan.cap : kForbidden<T>;
   }
+  if (plan.doubling_steps == 0) {
+    for (int g = 0; g < count; ++g, h += row, out += plan.stride) {
+      for (int64_t l = 0; l < plan.stride; l += kLanes<T>)
+        store(out + l, vmin(load(h + l), splat<T>(cap[g])));
+    }
+    return;
+  }
+  const T* in = h;
+  const int last = plan.doubling_steps - 1;
+  for (int k = 0; k < last; ++k) {
+    T* next = scratch + (k & 1) * kGroup * row + plan.guard;
+    doubling_step<T, false>(plan, count, in, row, next, row, int64_t{1} << k, w, cap);
+    in = next;
+  }
+  doubling_step<T, true>(plan, count, in, row, out, plan.stride, int64_t{1} << last, w, cap);
 }
 
 /// NV vectors of out, all shifts in [first, last] on both sides or on one.
 template <class T, int NV, bool Left, bool Right>
-inline void shift_tile(const T* h, const T* f, T w, int64_t first, int64_t last, Vec<T> (&acc)[NV]) {
+inline void shift_tile(const T* h, const T* f, T w, int64_t first, int64_t last,
+                       Vec<T> (&acc)[NV]) {
   for (int64_t k = first; k <= last; ++k) {
     const Vec<T> cost = splat<T>(w * f[k]);
 #pragma GCC unroll 4
@@ -80,10 +95,13 @@ inline void shift_tile(const T* h, const T* f, T w, int64_t first, int64_t last,
 }
 
 template <class T, int NV>
-inline void shift_block(const MinConvolutionPlan<T>& plan, const T* h, T w, Vec<T> cap, int64_t l, T* out) {
+inline void shift_block(const MinConvolutionPlan<T>& plan, const T* h, T w, Vec<T> cap, int64_t l,
+                        T* out) {
   Vec<T> acc[NV];
-  for (int v = 0; v < NV; ++v) acc[v] = vmin(load(h + l + v * kLanes<T>) + splat<T>(w * plan.shift[0]), cap);
-  // Labels l..l+n-1 see labels below them at shifts up to l + n - 1 and above them at shifts up to L - 1 - l.
+  for (int v = 0; v < NV; ++v)
+    acc[v] = vmin(load(h + l + v * kLanes<T>) + splat<T>(w * plan.shift[0]), cap);
+  // Labels l..l+n-1 see labels below them at shifts up to l + n - 1 and above them at shifts up to
+  // L - 1 - l.
   const int64_t band = plan.band;
   const int64_t left = l + NV * kLanes<T> - 1 < band ? l + NV * kLanes<T> - 1 : band;
   const int64_t right = plan.labels - 1 - l < band ? plan.labels - 1 - l : band;
@@ -100,15 +118,17 @@ void shift(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const
     const T cap_value = plan.capped ? row_min(h, plan.stride) + w[g] * plan.cap : kForbidden<T>;
     const Vec<T> cap = splat<T>(cap_value);
     int64_t l = 0;
-    for (; l + 4 * kLanes<T> <= plan.stride; l += 4 * kLanes<T>) shift_block<T, 4>(plan, h, w[g], cap, l, out);
+    for (; l + 4 * kLanes<T> <= plan.stride; l += 4 * kLanes<T>)
+      shift_block<T, 4>(plan, h, w[g], cap, l, out);
     for (; l < plan.stride; l += kLanes<T>) shift_block<T, 1>(plan, h, w[g], cap, l, out);
   }
 }
 
-/// Lower envelope of the parabolas h(m) + w (l - m)^2. Intersections in double, so that they are exact enough to pick
-/// the right parabola at every integer label.
+/// Lower envelope of the parabolas h(m) + w (l - m)^2. Intersections in double, so that they are
+/// exact enough to pick the right parabola at every integer label.
 template <class T>
-void envelope_row(const MinConvolutionPlan<T>& plan, const T* h, T w, T* out, double* start, int* apex) {
+void envelope_row(const MinConvolutionPlan<T>& plan, const T* h, T w, T* out, double* start,
+                  int* apex) {
   const double inverse_weight = 1.0 / static_cast<double>(w);
   const auto intersection = [&](int v, int q) {
     const double rise = (static_cast<double>(h[q]) - static_cast<double>(h[v])) * inverse_weight;
@@ -134,7 +154,8 @@ void envelope_row(const MinConvolutionPlan<T>& plan, const T* h, T w, T* out, do
 }
 
 template <class T>
-void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out, T* scratch) {
+void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out,
+              T* scratch) {
   double* start = reinterpret_cast<double*>(scratch);
   int* apex = reinterpret_cast<int*>(start + plan.labels);
   for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
@@ -152,7 +173,8 @@ void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, co
 
 /// Register tile: P rows of h against NV vectors of every table row.
 template <class T, int P, int NV, bool Unit>
-inline void table_tile(const MinConvolutionPlan<T>& plan, const T* table, const T* h, const T* w, T* out) {
+inline void table_tile(const MinConvolutionPlan<T>& plan, const T* table, const T* h, const T* w,
+                       T* out) {
   Vec<T> acc[P][NV];
   for (int p = 0; p < P; ++p) {
     for (int v = 0; v < NV; ++v) acc[p][v] = splat<T>(kForbidden<T> * T(4));
@@ -177,18 +199,21 @@ inline void table_tile(const MinConvolutionPlan<T>& plan, const T* table, const 
 
 template <class T, int P, bool Unit>
 void table_rows(const MinConvolutionPlan<T>& plan, const T* table, const T* h, const T* w, T* out) {
-  constexpr int kWide = MRF_VECTOR_BYTES == 64 ? 6 : 3;  // P * kWide accumulators + one row + temporaries fit
+  constexpr int kWide =
+      MRF_VECTOR_BYTES == 64 ? 6 : 3;  // P * kWide accumulators + one row + temporaries fit
   const int64_t n = plan.stride;
   int64_t l = 0;
   for (; l + kWide * kLanes<T> <= n; l += kWide * kLanes<T>) {
     table_tile<T, P, kWide, Unit>(plan, table + l, h, w, out + l);
   }
-  for (; l + 2 * kLanes<T> <= n; l += 2 * kLanes<T>) table_tile<T, P, 2, Unit>(plan, table + l, h, w, out + l);
+  for (; l + 2 * kLanes<T> <= n; l += 2 * kLanes<T>)
+    table_tile<T, P, 2, Unit>(plan, table + l, h, w, out + l);
   for (; l < n; l += kLanes<T>) table_tile<T, P, 1, Unit>(plan, table + l, h, w, out + l);
 }
 
 template <class T, bool Unit>
-void table_weighted(const MinConvolutionPlan<T>& plan, const T* table, int count, const T* h, const T* w, T* out) {
+void table_weighted(const MinConvolutionPlan<T>& plan, const T* table, int count, const T* h,
+                    const T* w, T* out) {
   if (count == kGroup) return table_rows<T, kGroup, Unit>(plan, table, h, w, out);
   for (int g = 0; g < count; ++g) {
     table_rows<T, 1, Unit>(plan, table, h + g * plan.row(), w + g, out + g * plan.stride);
@@ -196,7 +221,8 @@ void table_weighted(const MinConvolutionPlan<T>& plan, const T* table, int count
 }
 
 template <class T>
-void table(const MinConvolutionPlan<T>& plan, bool transposed, int count, const T* h, const T* w, T* out, T*) {
+void table(const MinConvolutionPlan<T>& plan, bool transposed, int count, const T* h, const T* w,
+           T* out, T*) {
   const T* values = transposed ? plan.table_t : plan.table;
   if (plan.unit_weight) return table_weighted<T, true>(plan, values, count, h, w, out);
   table_weighted<T, false>(plan, values, count, h, w, out);
@@ -227,7 +253,8 @@ template <class T>
 int64_t scratch_size(const MinConvolutionPlan<T>& plan) {
   const int64_t envelope_doubles = 2 * static_cast<int64_t>(plan.labels);
   const int64_t envelope_size = envelope_doubles * static_cast<int64_t>(sizeof(double) / sizeof(T));
-  const int64_t size = plan.kind == MinConvolutionKind::Envelope ? envelope_size : 2 * plan.row();
+  const int64_t size =
+      plan.kind == MinConvolutionKind::Envelope ? envelope_size : 2 * kGroup * plan.row();
   return (size + 63) / 64 * 64;
 }
 

@@ -5,15 +5,16 @@
 
 namespace mrfcore::cpu::MRF_ISA {
 
-/// Most rows one call may convolve: enough independent work to hide latencies and to share table loads.
+/// Most rows one call may convolve: enough independent work to hide latencies and to share table
+/// loads.
 inline constexpr int kGroup = 4;
 
 /// out_g(l) = min_m h_g(m) + w_g V(m, l) for g = 0..count-1 (V transposed if `transposed`).
-/// h: guarded rows, plan.row() apart, pointing at label 0; out: rows plan.stride apart; scratch: scratch_size(plan)
-/// elements prepared by prepare_scratch.
+/// h: guarded rows, plan.row() apart, pointing at label 0; out: rows plan.stride apart; scratch:
+/// scratch_size(plan) elements prepared by prepare_scratch.
 template <class T>
-using MinConvolutionFn = void (*)(const MinConvolutionPlan<T>& plan, bool transposed, int count, const T* h,
-                                  const T* w, T* out, T* scratch);
+using MinConvolutionFn = void (*)(const MinConvolutionPlan<T>& plan, bool transposed, int count,
+                                  const T* h, const T* w, T* out, T* scratch);
 
 template <class T>
 MinConvolutionFn<T> min_convolution(MinConvolutionKind kind);

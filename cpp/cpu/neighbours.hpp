@@ -25,15 +25,18 @@ struct Neighbours {
   }
 };
 
-/// Adds w V(., .) of the edge to the neighbour in direction r, whose label is `label`, to a padded row of costs.
+/// Adds w V(., .) of the edge to the neighbour in direction r, whose label is `label`, to a padded
+/// row of costs.
 template <class T, class Args>
-inline void add_edge_costs(const Args& a, const Neighbours& near, int64_t pixel, int r, int32_t label, T* row) {
+inline void add_edge_costs(const Args& a, const Neighbours& near, int64_t pixel, int r,
+                           int32_t label, T* row) {
   // Backward neighbours own the edge and come first in V; forward ones come second.
   const bool theirs = core::is_backward(r);
   const int64_t owner = theirs ? pixel + near.offset[r] : pixel;
-  const T w = a.weights.per_edge == nullptr
-                  ? a.weights.scale
-                  : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
+  const T w =
+      a.weights.per_edge == nullptr
+          ? a.weights.scale
+          : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
   const T* v = (theirs ? a.table : a.table_t) + label * a.shape.stride;
   for (int64_t l = 0; l < a.shape.stride; ++l) row[l] += w * v[l];
 }

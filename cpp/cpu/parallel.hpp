@@ -24,7 +24,8 @@ inline ThreadMemory& thread_memory() {
   return memory;
 }
 
-/// body(memory, index) for index = 0..count-1 in any order; skips the rest once the caller asked to stop.
+/// body(memory, index) for index = 0..count-1 in any order; skips the rest once the caller asked to
+/// stop.
 template <class Body>
 void parallel_strips(int64_t count, int threads, Control* control, const Body& body) {
   if (threads <= 1 || count <= 1) {  // entering a parallel region costs more than a small problem

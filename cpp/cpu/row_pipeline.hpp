@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raster-order dependencies in parallel: rows are dealt out to threads in turn, and a row keeps a block behind the row
-// before it. Order within a row, and between dependent pixels, is that of the sequential loop.
+// Raster-order dependencies in parallel: rows are dealt out to threads in turn, and a row keeps a
+// block behind the row before it. Order within a row, and between dependent pixels, is that of the
+// sequential loop.
 #pragma once
 
 #include <atomic>
@@ -18,8 +19,11 @@ namespace mrfcore::cpu::MRF_ISA {
 
 inline constexpr int64_t kPipelineBlock = 16;
 
-/// How far (in pixels) the row before must be ahead: the widest dx of a direction that points one row back.
-inline int64_t pipeline_lead(int connectivity) { return connectivity == 4 ? 1 : (connectivity == 8 ? 2 : 3); }
+/// How far (in pixels) the row before must be ahead: the widest dx of a direction that points one
+/// row back.
+inline int64_t pipeline_lead(int connectivity) {
+  return connectivity == 4 ? 1 : (connectivity == 8 ? 2 : 3);
+}
 
 inline int64_t block_end(int64_t begin, int64_t columns) {
   return begin + kPipelineBlock < columns ? begin + kPipelineBlock : columns;
@@ -39,10 +43,11 @@ inline void wait_for(const std::atomic<int64_t>& done, int64_t target, Control* 
   }
 }
 
-/// make(memory) gives each thread a function body(y, begin, end) that does columns begin..end-1 of row y; columns count
-/// from the side the pass starts at. Rows go bottom up when `reversed`.
+/// make(memory) gives each thread a function body(y, begin, end) that does columns begin..end-1 of
+/// row y; columns count from the side the pass starts at. Rows go bottom up when `reversed`.
 template <class Make>
-void row_pipeline(const GridShape& shape, bool reversed, int threads, Control* control, const Make& make) {
+void row_pipeline(const GridShape& shape, bool reversed, int threads, Control* control,
+                  const Make& make) {
   const int64_t rows = shape.height, columns = shape.width;
   if (threads > rows) threads = static_cast<int>(rows);
   if (threads <= 1) {

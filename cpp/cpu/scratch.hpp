@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of one thread inside a kernel. It lives as long as the thread and only grows, so that a solve of many sweeps
-// allocates once.
+// Memory of one thread inside a kernel. It lives as long as the thread and only grows, so that a
+// solve of many sweeps allocates once.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,15 @@ class ThreadMemory {
   ThreadMemory& operator=(const ThreadMemory&) = delete;
   ~ThreadMemory() { std::free(data_); }
 
-  /// 64-byte aligned block of at least `bytes`; the contents of earlier blocks are lost. Null when out of memory.
+  /// 64-byte aligned block of at least `bytes`; the contents of earlier blocks are lost. Null when
+  /// out of memory.
   void* reserve(int64_t bytes) {
     if (bytes > bytes_) {
       std::free(data_);
       bytes_ = (bytes + 4095) / 4096 * 4096;
       data_ = std::aligned_alloc(64, static_cast<size_t>(bytes_));
-      if (data_ == nullptr) std::abort();  // a few kilobytes per thread: nothing sensible can go on without
+      if (data_ == nullptr)
+        std::abort();  // a few kilobytes per thread: nothing sensible can go on without
     }
     return data_;
   }

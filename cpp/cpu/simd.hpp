@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fixed-width vectors by the compilers' vector extension. Only + - * and min are used on them and contraction is off,
-// so every instruction set computes the same bits.
+// Fixed-width vectors by the compilers' vector extension. Only + - * and min are used on them and
+// contraction is off, so every instruction set computes the same bits.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A strip is a bundle of neighbouring scanlines of one direction pair, walked together: independent work for the
-// vector units, and small enough that the way back finds in cache what the way there has touched.
+// A strip is a bundle of neighbouring scanlines of one direction pair, walked together: independent
+// work for the vector units, and small enough that the way back finds in cache what the way there
+// has touched.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ struct Strip {
   void walk(bool backward, const Visit& visit) const {
     const core::PairGeometry& g = *geometry;
     const int64_t sign = backward ? -1 : 1;
-    // The edge between a node and its predecessor belongs to whichever comes first in the pair's even direction.
+    // The edge between a node and its predecessor belongs to whichever comes first in the pair's
+    // even direction.
     const int64_t back_step = -(g.step * g.outer_stride + g.shift * g.inner_stride);
     for (int64_t k = 0; k < g.outer_n; ++k) {
       const int64_t t = backward ? g.outer_n - 1 - k : k;
@@ -65,16 +67,20 @@ struct Strip {
   }
 
  private:
-  static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : (x > high ? high : x); }
+  static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : (x > high ? high : x);
+  }
 };
 
-/// Partition of a pair's slots into strips. It depends on sizes only, never on the number of threads.
+/// Partition of a pair's slots into strips. It depends on sizes only, never on the number of
+/// threads.
 struct StripPlan {
   const core::PairGeometry& geometry;
   int64_t width;
 
   StripPlan(const core::PairGeometry& g, int64_t row_bytes) : geometry(g) {
-    // Three volumes (sum and two messages) of the strip should stay in a core's share of cache between both ways.
+    // Three volumes (sum and two messages) of the strip should stay in a core's share of cache
+    // between both ways.
     constexpr int64_t kCacheBytes = int64_t{2} << 20;
     const int64_t fitting = kCacheBytes / (3 * row_bytes * (g.outer_n > 0 ? g.outer_n : 1));
     const int64_t groups = fitting / kGroup;

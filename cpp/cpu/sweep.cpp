@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The message-passing rules and the sweep over one direction pair. The loop itself is in sweep_strip.hpp.
+// The message-passing rules and the sweep over one direction pair. The loop itself is in
+// sweep_strip.hpp.
 #include "cpu/kernels.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
@@ -35,7 +36,8 @@ struct TrwpRule {
 
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
-    for (int64_t l = 0; l < stride; l += kLanes<T>) store(h + l, rho * load(sum + at + l) - load(other + at + l));
+    for (int64_t l = 0; l < stride; l += kLanes<T>)
+      store(h + l, rho * load(sum + at + l) - load(other + at + l));
   }
   void node(int64_t pixel, const T* message, T* h) const {
     const int64_t at = pixel * stride;
@@ -51,8 +53,8 @@ struct TrwpRule {
   }
 };
 
-/// Eq 3.9, first direction of the pair. The cavity (theta + old messages of the other pairs) is computed here and left
-/// for the second direction.
+/// Eq 3.9, first direction of the pair. The cavity (theta + old messages of the other pairs) is
+/// computed here and left for the second direction.
 template <class T>
 struct IsgmrForwardRule {
   int64_t stride;
@@ -84,7 +86,8 @@ struct IsgmrForwardRule {
   }
 };
 
-/// Eq 3.9, second direction: the cavity is there already (in the message's own place when nothing is damped).
+/// Eq 3.9, second direction: the cavity is there already (in the message's own place when nothing
+/// is damped).
 template <class T>
 struct IsgmrBackwardRule {
   int64_t stride;
@@ -111,7 +114,8 @@ struct IsgmrBackwardRule {
   }
 };
 
-/// Eq 3.3 / 2.34: L_r = theta + convolved predecessor - minimum of the predecessor; sums of L_r are kept (Eq 2.35).
+/// Eq 3.3 / 2.34: L_r = theta + convolved predecessor - minimum of the predecessor; sums of L_r are
+/// kept (Eq 2.35).
 template <class T>
 struct SgmRule {
   int64_t stride;
@@ -148,18 +152,20 @@ struct SweepContext {
   explicit SweepContext(const SweepArgs<T>& a)
       : args(a),
         geometry(core::pair_geometry(a.pair, a.shape.height, a.shape.width)),
-        weights{a.weights.per_edge == nullptr ? nullptr : a.weights.per_edge + a.pair * a.shape.pixels(),
+        weights{a.weights.per_edge == nullptr ? nullptr
+                                              : a.weights.per_edge + a.pair * a.shape.pixels(),
                 a.weights.scale} {}
 
   template <class Forward, class Backward>
   void run(const Forward& forward, const Backward& backward) const {
     const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)));
-    parallel_strips(strips.count(), args.threads, args.control, [&](ThreadMemory& memory, int64_t index) {
-      const Strip strip = strips.at(index);
-      StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step);
-      sweep_strip(strip, false, forward, *args.plan, weights, buffers);
-      sweep_strip(strip, true, backward, *args.plan, weights, buffers);
-    });
+    parallel_strips(strips.count(), args.threads, args.control,
+                    [&](ThreadMemory& memory, int64_t index) {
+                      const Strip strip = strips.at(index);
+                      StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step);
+                      sweep_strip(strip, false, forward, *args.plan, weights, buffers);
+                      sweep_strip(strip, true, backward, *args.plan, weights, buffers);
+                    });
   }
 };
 

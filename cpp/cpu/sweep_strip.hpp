@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sweep engine: geometry x rule x potential. The strip says which pixels follow which, the plan's function does the
-// min-convolution, the rule says what happens at a node. At every node the rule is handed the convolved message and
-// leaves in `h` the vector that the next node will convolve, so each step touches the memory of one pixel only.
+// The sweep engine: geometry x rule x potential. The strip says which pixels follow which, the
+// plan's function does the min-convolution, the rule says what happens at a node. At every node the
+// rule is handed the convolved message and leaves in `h` the vector that the next node will
+// convolve, so each step touches the memory of one pixel only.
 #pragma once
 
 #include "cpu/min_convolution.hpp"
@@ -12,8 +13,9 @@ namespace mrfcore::cpu::MRF_ISA {
 
 /// Walks one strip one way: the only scanline loop of the library.
 template <class T, class Rule>
-void sweep_strip(const Strip& strip, bool backward, const Rule& rule, const MinConvolutionPlan<T>& plan,
-                 const StripWeights<T>& weights, StripBuffers<T>& buffers) {
+void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
+                 const MinConvolutionPlan<T>& plan, const StripWeights<T>& weights,
+                 StripBuffers<T>& buffers) {
   const MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
   T w[kGroup];
   strip.walk(backward, [&](const StripRun& run) {

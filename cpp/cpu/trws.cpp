@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TRW-S (Kolmogorov 2006, Eq 2.43-2.44): nodes in raster order forward, then backward. Rows are pipelined: a node may be
-// processed as soon as the row before it is a few pixels ahead, which keeps the sequential result to the bit.
+// TRW-S (Kolmogorov 2006, Eq 2.43-2.44): nodes in raster order forward, then backward. Rows are
+// pipelined: a node may be processed as soon as the row before it is a few pixels ahead, which
+// keeps the sequential result to the bit.
 #include "cpu/kernels.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
@@ -36,7 +37,8 @@ class Pass {
  public:
   Pass(const TrwsArgs<T>& args) : a(args), convolve(min_convolution<T>(args.plan->kind)) {}
 
-  /// Sends the messages of one node to the neighbours ahead (behind in the backward pass); returns what was subtracted.
+  /// Sends the messages of one node to the neighbours ahead (behind in the backward pass); returns
+  /// what was subtracted.
   double node(int64_t y, int64_t x, NodeBuffers<T>& b) const {
     const int64_t pixel = y * a.shape.width + x;
     const Neighbours near(a.shape, y, x);
@@ -50,10 +52,12 @@ class Pass {
     for (int r = a.backward ? 1 : 0; r < a.shape.connectivity; r += 2) {
       if (!near.inside[r]) continue;
       const int64_t owner = a.backward ? pixel + near.offset[r] : pixel;
-      w[count] = a.weights.per_edge == nullptr
-                     ? a.weights.scale
-                     : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
-      fill_h(a.messages[core::opposite(r)] + pixel * a.shape.stride, gamma, b.sum, b.h + count * a.plan->row());
+      w[count] =
+          a.weights.per_edge == nullptr
+              ? a.weights.scale
+              : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
+      fill_h(a.messages[core::opposite(r)] + pixel * a.shape.stride, gamma, b.sum,
+             b.h + count * a.plan->row());
       directions[count++] = r;
       if (count == kGroup) {
         bound += send(pixel, near, directions, w, count, b);
@@ -91,7 +95,8 @@ class Pass {
       const T* raw = b.message + g * a.plan->stride;
       const T lowest = row_min(raw, a.plan->stride);
       T* out = a.messages[directions[g]] + (pixel + near.offset[directions[g]]) * a.shape.stride;
-      for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>) store(out + l, load(raw + l) - splat<T>(lowest));
+      for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>)
+        store(out + l, load(raw + l) - splat<T>(lowest));
       bound += static_cast<double>(lowest);
     }
     return bound;
@@ -101,8 +106,8 @@ class Pass {
   MinConvolutionFn<T> convolve;
 };
 
-/// Conditioned labelling: neighbours already labelled (behind in raster order) are fixed, the others speak through their
-/// messages.
+/// Conditioned labelling: neighbours already labelled (behind in raster order) are fixed, the
+/// others speak through their messages.
 template <class T>
 void label_node(const LabellingArgs<T>& a, int64_t y, int64_t x, T* row) {
   const GridShape& s = a.shape;
@@ -129,9 +134,11 @@ template <class T>
 void trws_pass(const TrwsArgs<T>& a) {
   const Pass<T> pass(a);
   row_pipeline(a.shape, a.backward, a.threads, a.control, [&](ThreadMemory& memory) {
-    return [&pass, &a, buffers = NodeBuffers<T>(memory, *a.plan)](int64_t y, int64_t begin, int64_t end) mutable {
+    return [&pass, &a, buffers = NodeBuffers<T>(memory, *a.plan)](int64_t y, int64_t begin,
+                                                                  int64_t end) mutable {
       double bound = 0.0;
-      for (int64_t x = begin; x < end; ++x) bound += pass.node(y, a.backward ? a.shape.width - 1 - x : x, buffers);
+      for (int64_t x = begin; x < end; ++x)
+        bound += pass.node(y, a.backward ? a.shape.width - 1 - x : x, buffers);
       if (a.row_bound != nullptr) a.row_bound[y] += bound;
     };
   });

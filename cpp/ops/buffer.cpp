@@ -21,9 +21,11 @@ constexpr int64_t kMappedFrom = int64_t{4} << 20;
 void* allocate_zeroed(int64_t bytes) {
 #if defined(__linux__)
   if (bytes >= kMappedFrom) {
-    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
-    madvise(p, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // vertical sweeps stride far: fewer TLB misses
+    madvise(p, static_cast<size_t>(bytes),
+            MADV_HUGEPAGE);  // vertical sweeps stride far: fewer TLB misses
     return p;
   }
 #endif

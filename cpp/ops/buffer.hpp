@@ -7,8 +7,8 @@
 
 namespace mrfcore {
 
-/// Zeroed memory, 64-byte aligned; throws std::bad_alloc. Large blocks come as untouched pages (huge where the system
-/// agrees), so that the threads that use them place them.
+/// Zeroed memory, 64-byte aligned; throws std::bad_alloc. Large blocks come as untouched pages
+/// (huge where the system agrees), so that the threads that use them place them.
 void* allocate_zeroed(int64_t bytes);
 void release(void* data, int64_t bytes) noexcept;
 
@@ -19,7 +19,8 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(int64_t size)
       : size_(size), data_(size > 0 ? static_cast<T*>(allocate_zeroed(bytes())) : nullptr) {}
-  Buffer(Buffer&& other) noexcept : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
+  Buffer(Buffer&& other) noexcept
+      : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(size_, other.size_);
     std::swap(data_, other.data_);

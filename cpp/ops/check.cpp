@@ -15,8 +15,8 @@ namespace {
 [[noreturn]] void bad(const std::string& message) { throw std::invalid_argument(message); }
 
 std::string shape_text(int64_t batch, int64_t height, int64_t width, int64_t labels) {
-  return "[" + std::to_string(batch) + ", " + std::to_string(height) + ", " + std::to_string(width) + ", " +
-         std::to_string(labels) + "]";
+  return "[" + std::to_string(batch) + ", " + std::to_string(height) + ", " +
+         std::to_string(width) + ", " + std::to_string(labels) + "]";
 }
 
 template <class T>
@@ -44,7 +44,8 @@ void check_edge_weights(const Problem<T>& p) {
 template <class T>
 void check_problem(const Problem<T>& p) {
   if (p.batch < 1 || p.height < 1 || p.width < 1 || p.labels < 1) {
-    bad("unary: expected a non-empty [B, H, W, L], got shape " + shape_text(p.batch, p.height, p.width, p.labels));
+    bad("unary: expected a non-empty [B, H, W, L], got shape " +
+        shape_text(p.batch, p.height, p.width, p.labels));
   }
   if (p.labels > std::numeric_limits<int32_t>::max() / 2) {
     bad("unary: expected fewer than 2^30 labels, got L = " + std::to_string(p.labels));
@@ -53,8 +54,9 @@ void check_problem(const Problem<T>& p) {
     bad("connectivity: expected 4, 8 or 16, got " + std::to_string(p.connectivity));
   }
   if (p.pairwise.kind() == PotentialKind::Table && p.pairwise.labels() != p.labels) {
-    bad("pairwise: expected a table [L, L] with L = " + std::to_string(p.labels) + " as in unary, got [" +
-        std::to_string(p.pairwise.labels()) + ", " + std::to_string(p.pairwise.labels()) + "]");
+    bad("pairwise: expected a table [L, L] with L = " + std::to_string(p.labels) +
+        " as in unary, got [" + std::to_string(p.pairwise.labels()) + ", " +
+        std::to_string(p.pairwise.labels()) + "]");
   }
   if (p.edge_weights != nullptr) {
     check_edge_weights(p);
@@ -70,25 +72,28 @@ void check_unary_values(const Problem<T>& p, int threads) {
     const UnaryScan scan = scan_unary(p.unary + b * size, size, threads);
     if (!scan.bad) continue;
     const int64_t i = scan.where;
-    bad("unary: expected numbers or +inf (a forbidden label), got " + std::to_string(p.unary[b * size + i]) + " at [" +
-        (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) + ", " +
-        std::to_string(i / p.labels % p.width) + ", " + std::to_string(i % p.labels) + "]");
+    bad("unary: expected numbers or +inf (a forbidden label), got " +
+        std::to_string(p.unary[b * size + i]) + " at [" +
+        (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) +
+        ", " + std::to_string(i / p.labels % p.width) + ", " + std::to_string(i % p.labels) + "]");
   }
 }
 
-void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height, int64_t width,
-                  int64_t label_count) {
+void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height,
+                  int64_t width, int64_t label_count) {
   for (int64_t i = 0; i < batch * height * width; ++i) {
     if (labels[i] >= 0 && labels[i] < label_count) continue;
     bad(std::string(name) + ": expected labels 0.." + std::to_string(label_count - 1) + ", got " +
-        std::to_string(labels[i]) + " at [" + (batch > 1 ? std::to_string(i / (height * width)) + ", " : "") +
+        std::to_string(labels[i]) + " at [" +
+        (batch > 1 ? std::to_string(i / (height * width)) + ", " : "") +
         std::to_string(i / width % height) + ", " + std::to_string(i % width) + "]");
   }
 }
 
 template <class T>
 void check_options(const Problem<T>& p, const Options& o) {
-  if (o.iterations < 0) bad("iterations: expected a number >= 0, got " + std::to_string(o.iterations));
+  if (o.iterations < 0)
+    bad("iterations: expected a number >= 0, got " + std::to_string(o.iterations));
   if (o.rho != 0.0 && !(o.rho > 1e-3 && o.rho <= 1.0)) {
     bad("rho: expected a number in (0.001, 1], got " + std::to_string(o.rho));
   }
@@ -102,10 +107,12 @@ void check_options(const Problem<T>& p, const Options& o) {
     bad("gap_tolerance: expected a number >= 0, got " + std::to_string(*o.gap_tolerance));
   }
   if (o.solver == Solver::Chain && p.height != 1 && p.width != 1) {
-    bad("solver: \"chain\" is exact on chains, so it needs H = 1 or W = 1, got [" + std::to_string(p.height) + ", " +
-        std::to_string(p.width) + "]; use \"trws\" or \"trwp\" on grids");
+    bad("solver: \"chain\" is exact on chains, so it needs H = 1 or W = 1, got [" +
+        std::to_string(p.height) + ", " + std::to_string(p.width) +
+        "]; use \"trws\" or \"trwp\" on grids");
   }
-  if (o.init_labels != nullptr) check_labels("init", o.init_labels, p.batch, p.height, p.width, p.labels);
+  if (o.init_labels != nullptr)
+    check_labels("init", o.init_labels, p.batch, p.height, p.width, p.labels);
 }
 
 template void check_problem<float>(const Problem<float>&);

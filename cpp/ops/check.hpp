@@ -14,8 +14,8 @@ void check_problem(const Problem<T>& problem);
 template <class T>
 void check_unary_values(const Problem<T>& problem, int threads);
 
-void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height, int64_t width,
-                  int64_t label_count);
+void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height,
+                  int64_t width, int64_t label_count);
 
 template <class T>
 void check_options(const Problem<T>& problem, const Options& options);

@@ -21,7 +21,8 @@ bool supported(Isa isa) {
       return true;
     case Isa::Avx2:
 #if defined(MRFCORE_HAVE_AVX2)
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("bmi2");
 #else
       return false;
 #endif
@@ -38,7 +39,8 @@ bool supported(Isa isa) {
 }
 
 Isa best() {
-  static const Isa isa = supported(Isa::Avx512) ? Isa::Avx512 : (supported(Isa::Avx2) ? Isa::Avx2 : Isa::Baseline);
+  static const Isa isa =
+      supported(Isa::Avx512) ? Isa::Avx512 : (supported(Isa::Avx2) ? Isa::Avx2 : Isa::Baseline);
   return isa;
 }
 
@@ -58,7 +60,8 @@ Isa active_isa() {
                                 ": this machine or this build does not have it; the best here is " +
                                 isa_name(best()));
   }
-  throw std::invalid_argument("MRFCORE_CPU_ISA=" + std::string(forced) + ": expected baseline, avx2 or avx512");
+  throw std::invalid_argument("MRFCORE_CPU_ISA=" + std::string(forced) +
+                              ": expected baseline, avx2 or avx512");
 }
 
 int resolve_threads(int requested) {
@@ -73,7 +76,8 @@ int resolve_threads(int requested) {
     const char* end = text + std::strlen(text);
     const auto parsed = std::from_chars(text, end, value);
     if (parsed.ec != std::errc() || parsed.ptr != end || value < 1) {
-      throw std::invalid_argument("MRFCORE_NUM_THREADS=" + std::string(text) + ": expected a positive number");
+      throw std::invalid_argument("MRFCORE_NUM_THREADS=" + std::string(text) +
+                                  ": expected a positive number");
     }
     return value;
   }

@@ -8,11 +8,13 @@ namespace mrfcore {
 
 enum class Isa { Baseline, Avx2, Avx512 };
 
-/// The best one this machine runs, or what MRFCORE_CPU_ISA names (std::invalid_argument if it cannot be had).
+/// The best one this machine runs, or what MRFCORE_CPU_ISA names (std::invalid_argument if it
+/// cannot be had).
 Isa active_isa();
 const char* isa_name(Isa isa);
 
-/// `requested`, or if it is 0: MRFCORE_NUM_THREADS, else OpenMP's default. Throws on negative or malformed values.
+/// `requested`, or if it is 0: MRFCORE_NUM_THREADS, else OpenMP's default. Throws on negative or
+/// malformed values.
 int resolve_threads(int requested);
 
 template <class T>

@@ -12,8 +12,8 @@ namespace {
 
 /// Unaries of row y and the edges its pixels own, in raster order.
 template <class T>
-double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView<T>& weights, const int32_t* labels,
-                  int64_t y) {
+double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView<T>& weights,
+                  const int32_t* labels, int64_t y) {
   double unaries = 0.0, edges = 0.0;
   for (int64_t x = 0; x < p.width; ++x) {
     const int64_t i = y * p.width + x;
@@ -28,7 +28,9 @@ double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView
     for (int64_t x = begin; x < end; ++x) {
       const int64_t i = y * p.width + x;
       const double v = p.pairwise(labels[i], labels[i + d.dy * p.width + d.dx]);
-      sum += weights.per_edge == nullptr ? v : v * static_cast<double>(weights.per_edge[pair * p.pixels() + i]);
+      sum += weights.per_edge == nullptr
+                 ? v
+                 : v * static_cast<double>(weights.per_edge[pair * p.pixels() + i]);
     }
     edges += sum;
   }
@@ -43,7 +45,8 @@ double item_energy(const Problem<T>& p, int64_t item, const int32_t* labels, int
   const cpu::EdgeWeightView<T> weights = item_weights(p, item);
   std::vector<double> rows(static_cast<size_t>(p.height));
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t y = 0; y < p.height; ++y) rows[static_cast<size_t>(y)] = row_energy(p, unary, weights, labels, y);
+  for (int64_t y = 0; y < p.height; ++y)
+    rows[static_cast<size_t>(y)] = row_energy(p, unary, weights, labels, y);
   double total = 0.0;
   for (const double row : rows) total += row;  // in order: the same bits for any number of threads
   return total;

@@ -12,10 +12,12 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
   const int64_t chunks = (size + kChunk - 1) / kChunk;
   bool forbidden = false;
   int64_t first_bad = size;
-#pragma omp parallel for num_threads(threads) reduction(|| : forbidden) reduction(min : first_bad) if (threads > 1)
+#pragma omp parallel for num_threads(threads) reduction(|| : forbidden) \
+    reduction(min : first_bad) if (threads > 1)
   for (int64_t c = 0; c < chunks; ++c) {
     const int64_t begin = c * kChunk, end = std::min(size, begin + kChunk);
-    // NaN fails the comparison too: one test per value finds everything that is not an ordinary number.
+    // NaN fails the comparison too: one test per value finds everything that is not an ordinary
+    // number.
     int64_t odd = 0;
     for (int64_t i = begin; i < end; ++i) odd += !(std::fabs(unary[i]) < cpu::kForbidden<T>);
     for (int64_t i = begin; odd > 0 && i < end; ++i) {
@@ -31,10 +33,11 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
 }
 
 template <class T>
-Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item, int thread_count,
-              cpu::Control* c)
+Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
+              int thread_count, cpu::Control* c)
     : problem(p), options(o), kernels(k), index(item), threads(thread_count), control(c) {
-  shape = {p.height, p.width, static_cast<int>(p.labels), round_up(p.labels, k.lanes), p.connectivity};
+  shape = {p.height, p.width, static_cast<int>(p.labels), round_up(p.labels, k.lanes),
+           p.connectivity};
   weights = item_weights(p, item);
   unary = raw_unary();
   const bool forbidden = scan_unary(unary, p.pixels() * p.labels, threads).forbidden;
@@ -45,7 +48,8 @@ Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, i
   const int64_t labels = p.labels, stride = shape.stride;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t i = 0; i < shape.pixels(); ++i) {
-    for (int64_t l = 0; l < labels; ++l) to[i * stride + l] = std::min(from[i * labels + l], cpu::kForbidden<T>);
+    for (int64_t l = 0; l < labels; ++l)
+      to[i * stride + l] = std::min(from[i * labels + l], cpu::kForbidden<T>);
     for (int64_t l = labels; l < stride; ++l) to[i * stride + l] = cpu::kForbidden<T>;
   }
   unary = to;

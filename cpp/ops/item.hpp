@@ -22,11 +22,12 @@ struct Item {
   cpu::Control* control;
   cpu::GridShape shape;
   cpu::EdgeWeightView<T> weights;
-  const T* unary;  ///< padded rows, forbidden labels finite: the caller's own memory where that is already so
+  const T* unary;  ///< padded rows, forbidden labels finite: the caller's own memory where that is
+                   ///< already so
   Buffer<T> padded;
 
-  Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item, int thread_count,
-       cpu::Control* c);
+  Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
+       int thread_count, cpu::Control* c);
 
   const T* raw_unary() const { return problem.unary + index * problem.pixels() * problem.labels; }
   /// Plan for this item's potential and weights, times `scale`.

@@ -20,10 +20,11 @@ class MeanFieldSchedule final : public Schedule<T> {
 
   void iterate() override {
     const Item<T>& it = this->item_;
-    const T scale = it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
+    const T scale =
+        it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
     it.kernels.mean_field_step({it.shape, it.weights, scale, tables_.forward(), tables_.backward(),
-                                it.problem.pairwise.symmetric(), it.unary, costs_.data(), beliefs_.data(),
-                                it.threads, it.control});
+                                it.problem.pairwise.symmetric(), it.unary, costs_.data(),
+                                beliefs_.data(), it.threads, it.control});
   }
 
   void read(int32_t* labels, T* costs) override {
@@ -43,7 +44,8 @@ class IcmSchedule final : public Schedule<T> {
         tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)),
         labels_(item.shape.pixels()) {
     if (item.options.init_labels != nullptr) {
-      std::copy_n(item.options.init_labels + item.index * item.shape.pixels(), labels_.size(), labels_.data());
+      std::copy_n(item.options.init_labels + item.index * item.shape.pixels(), labels_.size(),
+                  labels_.data());
     } else {
       this->gather(item.unary, nullptr, 0, nullptr, nullptr, labels_.data());
     }
@@ -54,7 +56,8 @@ class IcmSchedule final : public Schedule<T> {
     started_ = true;
   }
 
-  /// Costs are those of each node with its neighbours' labels fixed (Eq 2.31); theta before the first iteration.
+  /// Costs are those of each node with its neighbours' labels fixed (Eq 2.31); theta before the
+  /// first iteration.
   void read(int32_t* labels, T* costs) override {
     if (labels != nullptr) std::copy_n(labels_.data(), labels_.size(), labels);
     if (costs == nullptr) return;
@@ -68,8 +71,8 @@ class IcmSchedule final : public Schedule<T> {
  private:
   void sweep(T* costs) {
     const Item<T>& it = this->item_;
-    it.kernels.icm_sweep({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary, labels_.data(), costs,
-                          it.threads, it.control});
+    it.kernels.icm_sweep({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
+                          labels_.data(), costs, it.threads, it.control});
   }
 
   PotentialTables<T> tables_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Schedules made of sweeps: SGM, ISGMR (Alg 1), TRWP (Alg 2), loopy BP, and exact dynamic programming on chains.
+// Schedules made of sweeps: SGM, ISGMR (Alg 1), TRWP (Alg 2), loopy BP, and exact dynamic
+// programming on chains.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -15,7 +16,8 @@ class SgmSchedule final : public Schedule<T> {
   explicit SgmSchedule(Item<T>& item) : Schedule<T>(item), sum_(item.shape.volume()) {
     if (item.options.head == SGMHead::Zero) {
       head_row_ = Buffer<T>(item.shape.stride);
-      for (int64_t l = item.shape.labels; l < item.shape.stride; ++l) head_row_.data()[l] = cpu::kForbidden<T>;
+      for (int64_t l = item.shape.labels; l < item.shape.stride; ++l)
+        head_row_.data()[l] = cpu::kForbidden<T>;
     }
   }
 
@@ -47,8 +49,9 @@ class SgmSchedule final : public Schedule<T> {
   }
 
  private:
-  /// The cost becomes the next unary. Cost and weights are divided by the number of directions, a power of two: exact,
-  /// changes no label, and does not overflow after thirty iterations as the undivided form does.
+  /// The cost becomes the next unary. Cost and weights are divided by the number of directions, a
+  /// power of two: exact, changes no label, and does not overflow after thirty iterations as the
+  /// undivided form does.
   void feed_back() {
     if (!next_unary_) next_unary_ = Buffer<T>(this->item_.shape.volume());
     const T share = T(1) / static_cast<T>(this->item_.shape.connectivity);
@@ -64,29 +67,36 @@ class SgmSchedule final : public Schedule<T> {
   int done_ = 0;
 };
 
-/// ISGMR, TRWP, BP and chain DP share their state: one message volume per direction and the sum of theta and messages.
+/// ISGMR, TRWP, BP and chain DP share their state: one message volume per direction and the sum of
+/// theta and messages.
 template <class T>
 class MessageSchedule : public Schedule<T> {
  public:
   explicit MessageSchedule(Item<T>& item)
-      : Schedule<T>(item), plan_(item.plan()), sum_(item.shape.volume()), rule_(rule_of(item.options.solver)) {
+      : Schedule<T>(item),
+        plan_(item.plan()),
+        sum_(item.shape.volume()),
+        rule_(rule_of(item.options.solver)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
       volumes_.emplace_back(item.shape.volume());
       messages_.push_back(volumes_.back().data());
     }
-    if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0) cavity_ = Buffer<T>(item.shape.volume());
+    if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0)
+      cavity_ = Buffer<T>(item.shape.volume());
     this->gather(item.unary, nullptr, 0, sum_.data(), nullptr, nullptr);  // all messages are zero
   }
 
   void iterate() override {
     for (int pair = 0; pair < this->item_.problem.pairs(); ++pair) sweep(pair);
     ++done_;
-    // TRWP keeps the sum up to date by differences; summing afresh now and then keeps rounding from piling up.
+    // TRWP keeps the sum up to date by differences; summing afresh now and then keeps rounding from
+    // piling up.
     if (rule_ == cpu::SweepRule::ISGMR || done_ % kRefreshInterval == 0) refresh_sum();
   }
 
   void read(int32_t* labels, T* costs) override {
-    this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, nullptr, costs, labels);
+    this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, nullptr,
+                 costs, labels);
   }
 
   double lower_bound() override { return this->chain_bound(messages_.data()); }
@@ -98,7 +108,8 @@ class MessageSchedule : public Schedule<T> {
   static constexpr int kRefreshInterval = 8;
 
   static cpu::SweepRule rule_of(Solver solver) {
-    return solver == Solver::ISGMR || solver == Solver::Chain ? cpu::SweepRule::ISGMR : cpu::SweepRule::TRWP;
+    return solver == Solver::ISGMR || solver == Solver::Chain ? cpu::SweepRule::ISGMR
+                                                              : cpu::SweepRule::TRWP;
   }
 
   void sweep(int pair) {
@@ -123,11 +134,15 @@ class MessageSchedule : public Schedule<T> {
   double rho() const {
     if (this->item_.options.solver == Solver::BP) return 1.0;
     const double given = this->item_.options.rho;
-    return given != 0.0 ? given : 2.0 / this->item_.shape.connectivity;  // one tree per edge, D / 2 per node [T:1050]
+    return given != 0.0
+               ? given
+               : 2.0 /
+                     this->item_.shape.connectivity;  // one tree per edge, D / 2 per node [T:1050]
   }
 
   void refresh_sum() {
-    this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, sum_.data(), nullptr, nullptr);
+    this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, sum_.data(),
+                 nullptr, nullptr);
   }
 
   OwnedPlan<T> plan_;
@@ -138,13 +153,14 @@ class MessageSchedule : public Schedule<T> {
   int done_ = 0;
 };
 
-/// Exact DP [T:797-840]: on a chain one ISGMR iteration gives exact messages both ways; labels are backtracked so that
-/// ties are resolved consistently, and costs are the min-marginals themselves.
+/// Exact DP [T:797-840]: on a chain one ISGMR iteration gives exact messages both ways; labels are
+/// backtracked so that ties are resolved consistently, and costs are the min-marginals themselves.
 template <class T>
 class ChainSchedule final : public MessageSchedule<T> {
  public:
   explicit ChainSchedule(Item<T>& item)
-      : MessageSchedule<T>(item), tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)) {}
+      : MessageSchedule<T>(item),
+        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)) {}
 
   int enough_iterations() const override { return 1; }
 

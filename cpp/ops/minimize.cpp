@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// minimize(): checks, memory, the batch, and the loop around a schedule (tracing, stopping, keeping the best).
+// minimize(): checks, memory, the batch, and the loop around a schedule (tracing, stopping, keeping
+// the best).
 #include "mrfcore/minimize.hpp"
 
 #include <algorithm>
@@ -41,7 +42,8 @@ double relative_gap(double energy, double bound) {
 template <class T>
 class ItemRun {
  public:
-  ItemRun(Item<T>& item, int32_t* labels, T* costs) : item_(item), options_(item.options), labels_(labels), costs_(costs) {
+  ItemRun(Item<T>& item, int32_t* labels, T* costs)
+      : item_(item), options_(item.options), labels_(labels), costs_(costs) {
     report_.lower_bound = kNaN;
   }
 
@@ -62,10 +64,12 @@ class ItemRun {
 
  private:
   bool watches() const {
-    return options_.trace || options_.tolerance || options_.gap_tolerance || options_.keep_best || options_.callback;
+    return options_.trace || options_.tolerance || options_.gap_tolerance || options_.keep_best ||
+           options_.callback;
   }
   bool watches_bound() const {
-    return options_.gap_tolerance || (options_.lower_bound && (options_.trace || options_.callback));
+    return options_.gap_tolerance ||
+           (options_.lower_bound && (options_.trace || options_.callback));
   }
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
@@ -100,11 +104,14 @@ class ItemRun {
     }
     const double before = last_energy_;
     last_energy_ = energy;
-    bool stop = options_.tolerance && k > 1 && std::fabs(before - energy) <= *options_.tolerance * std::fabs(before);
+    bool stop = options_.tolerance && k > 1 &&
+                std::fabs(before - energy) <= *options_.tolerance * std::fabs(before);
     const double lowest = options_.keep_best ? best_energy_ : energy;
-    stop = stop || (options_.gap_tolerance && relative_gap(lowest, report_.lower_bound) <= *options_.gap_tolerance);
+    stop = stop || (options_.gap_tolerance &&
+                    relative_gap(lowest, report_.lower_bound) <= *options_.gap_tolerance);
     if (options_.callback) {
-      stop = options_.callback({item_.index, k, options_.iterations, energy, bound, seconds()}) || stop;
+      stop = options_.callback({item_.index, k, options_.iterations, energy, bound, seconds()}) ||
+             stop;
     }
     return stop;
   }
@@ -119,13 +126,15 @@ class ItemRun {
 
   ItemReport without_iterations() {
     Options plain = options_;
-    plain.solver = Solver::MeanField;  // before any iteration its costs are theta and its labels their arg-min
+    plain.solver =
+        Solver::MeanField;  // before any iteration its costs are theta and its labels their arg-min
     plain.init_labels = nullptr;
     Item<T> item(item_.problem, plain, item_.kernels, item_.index, item_.threads, item_.control);
     const std::unique_ptr<Schedule<T>> schedule = make_schedule(item);
     schedule->read(labels_, costs_);
     if (options_.init_labels != nullptr && options_.solver == Solver::ICM) {
-      std::copy_n(options_.init_labels + item_.index * item_.shape.pixels(), item_.shape.pixels(), labels_);
+      std::copy_n(options_.init_labels + item_.index * item_.shape.pixels(), item_.shape.pixels(),
+                  labels_);
     }
     report_.energy = energy_of(labels_);
     if (options_.lower_bound) take_bound(*schedule);
@@ -155,21 +164,23 @@ void check_memory(const Problem<T>& problem, const Options& options, int concurr
   if (bytes < kNotWorthAsking) return;
   const int64_t available = available_bytes();
   if (available < 0 || bytes <= available) return;
-  throw OutOfMemory("minimize: unary [" + std::to_string(problem.batch) + ", " + std::to_string(problem.height) +
-                    ", " + std::to_string(problem.width) + ", " + std::to_string(problem.labels) + "] needs " +
-                    std::to_string(bytes) + " bytes (" + gibibytes(bytes) + ") of working memory, " +
-                    std::to_string(available) + " (" + gibibytes(available) +
-                    ") are available; use fewer labels, a smaller image, float32, or solver \"icm\" or \"sgm\"");
+  throw OutOfMemory(
+      "minimize: unary [" + std::to_string(problem.batch) + ", " + std::to_string(problem.height) +
+      ", " + std::to_string(problem.width) + ", " + std::to_string(problem.labels) + "] needs " +
+      std::to_string(bytes) + " bytes (" + gibibytes(bytes) + ") of working memory, " +
+      std::to_string(available) + " (" + gibibytes(available) +
+      ") are available; use fewer labels, a smaller image, float32, or solver \"icm\" or \"sgm\"");
 }
 
 template <class T>
-ItemReport run_item(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs, int64_t b,
-                    const cpu::Kernels<T>& kernels, int threads, cpu::Control& control) {
+ItemReport run_item(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs,
+                    int64_t b, const cpu::Kernels<T>& kernels, int threads, cpu::Control& control) {
   // Below this a parallel region costs more than it saves.
   constexpr int64_t kParallelCells = 1 << 14;
   const int useful = problem.pixels() * problem.labels < kParallelCells ? 1 : threads;
   Item<T> item(problem, options, kernels, b, useful, &control);
-  T* costs = outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;
+  T* costs =
+      outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;
   return ItemRun<T>(item, outputs.labels + b * problem.pixels(), costs).run();
 }
 
@@ -183,7 +194,8 @@ void run_side_by_side(const Problem<T>& problem, const Options& options, const O
   for (int64_t b = 0; b < problem.batch; ++b) {
     const auto i = static_cast<size_t>(b);
     try {
-      if (!control.stop.load()) reports[i] = run_item(problem, options, outputs, b, kernels, 1, control);
+      if (!control.stop.load())
+        reports[i] = run_item(problem, options, outputs, b, kernels, 1, control);
     } catch (...) {
       errors[i] = std::current_exception();
     }
@@ -202,19 +214,23 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
   const double stride = static_cast<double>(round_up(problem.labels, 16));
   const double labels = static_cast<double>(problem.labels);
   const bool may_copy = problem.labels % 16 != 0;
-  const double volumes = static_cast<double>(schedule_volumes(options, problem.connectivity)) + (may_copy ? 1.0 : 0.0);
+  const double volumes =
+      static_cast<double>(schedule_volumes(options, problem.connectivity)) + (may_copy ? 1.0 : 0.0);
   const bool table = options.solver == Solver::TRWS || options.solver == Solver::MeanField ||
                      options.solver == Solver::ICM || options.solver == Solver::Chain ||
                      options.min_convolution == MinConvolution::General ||
                      problem.pairwise.kind() == PotentialKind::Table;
-  double bytes = volumes * pixels * stride * sizeof(T) + (table ? 2.0 * labels * stride * sizeof(T) : 0.0);
-  if (options.lower_bound && problem.edge_weights != nullptr) bytes += pixels * 8.0 * static_cast<double>(problem.pairs());
+  double bytes =
+      volumes * pixels * stride * sizeof(T) + (table ? 2.0 * labels * stride * sizeof(T) : 0.0);
+  if (options.lower_bound && problem.edge_weights != nullptr)
+    bytes += pixels * 8.0 * static_cast<double>(problem.pairs());
   constexpr double kLargest = 9e18;
   return static_cast<int64_t>(std::min(bytes, kLargest));
 }
 
 template <class T>
-std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs) {
+std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& options,
+                                 const Outputs<T>& outputs) {
   check_problem(problem);
   check_options(problem, options);
   const cpu::Kernels<T>& kernels = kernels_for<T>(active_isa());
@@ -232,7 +248,8 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
     run_side_by_side(problem, options, outputs, kernels, threads, control, reports);
   } else {
     for (int64_t b = 0; b < problem.batch; ++b) {
-      reports[static_cast<size_t>(b)] = run_item(problem, options, outputs, b, kernels, threads, control);
+      reports[static_cast<size_t>(b)] =
+          run_item(problem, options, outputs, b, kernels, threads, control);
     }
   }
   return reports;
@@ -240,7 +257,9 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
 
 template int64_t workspace_bytes<float>(const Problem<float>&, const Options&);
 template int64_t workspace_bytes<double>(const Problem<double>&, const Options&);
-template std::vector<ItemReport> minimize<float>(const Problem<float>&, const Options&, const Outputs<float>&);
-template std::vector<ItemReport> minimize<double>(const Problem<double>&, const Options&, const Outputs<double>&);
+template std::vector<ItemReport> minimize<float>(const Problem<float>&, const Options&,
+                                                 const Outputs<float>&);
+template std::vector<ItemReport> minimize<double>(const Problem<double>&, const Options&,
+                                                  const Outputs<double>&);
 
 }  // namespace mrfcore

@@ -9,13 +9,15 @@ namespace mrfcore {
 using cpu::MinConvolutionKind;
 
 template <class T>
-PotentialTables<T>::PotentialTables(const Potential& potential, int64_t labels, int64_t stride, T factor)
+PotentialTables<T>::PotentialTables(const Potential& potential, int64_t labels, int64_t stride,
+                                    T factor)
     : table(labels * stride) {
   const bool twice = !potential.symmetric();
   if (twice) transposed = Buffer<T>(labels * stride);
   for (int64_t m = 0; m < labels; ++m) {
     for (int64_t l = 0; l < stride; ++l) {
-      const int64_t column = std::min(l, labels - 1);  // padding repeats the last column, so it never wins a minimum
+      const int64_t column =
+          std::min(l, labels - 1);  // padding repeats the last column, so it never wins a minimum
       table.data()[m * stride + l] = factor * static_cast<T>(potential(m, column));
       if (twice) transposed.data()[m * stride + l] = factor * static_cast<T>(potential(column, m));
     }
@@ -61,7 +63,8 @@ void OwnedPlan<T>::choose(const Potential& potential, MinConvolution path) {
       break;
     case PotentialKind::TruncatedQuadratic: {
       const int64_t band = last_below(std::sqrt(a), labels);
-      plan_.kind = band <= kLargestShiftBand ? MinConvolutionKind::Shift : MinConvolutionKind::Envelope;
+      plan_.kind =
+          band <= kLargestShiftBand ? MinConvolutionKind::Shift : MinConvolutionKind::Envelope;
       plan_.band = static_cast<int>(band);
       plan_.capped = band < labels - 1;
       plan_.cap = plan_.capped ? static_cast<T>(a) : T(0);
@@ -83,8 +86,10 @@ int64_t OwnedPlan<T>::guard_for(int64_t lanes) const {
     case MinConvolutionKind::SGMPenalty:
       return lanes;
     case MinConvolutionKind::TruncatedLinear:
-      return plan_.doubling_steps == 0 ? 0 : round_up(int64_t{1} << (plan_.doubling_steps - 1), lanes);
-    case MinConvolutionKind::Shift:  // a block of 4 vectors looks at most its own length beyond the row
+      return plan_.doubling_steps == 0 ? 0
+                                       : round_up(int64_t{1} << (plan_.doubling_steps - 1), lanes);
+    case MinConvolutionKind::Shift:  // a block of 4 vectors looks at most its own length beyond the
+                                     // row
       return std::min(round_up(plan_.band, lanes), 4 * lanes);
     default:
       return 0;
@@ -92,8 +97,8 @@ int64_t OwnedPlan<T>::guard_for(int64_t lanes) const {
 }
 
 template <class T>
-OwnedPlan<T>::OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes, MinConvolution path,
-                        const T* uniform_weight) {
+OwnedPlan<T>::OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes,
+                        MinConvolution path, const T* uniform_weight) {
   plan_.labels = static_cast<int>(labels);
   plan_.stride = round_up(labels, lanes);
   choose(potential, path);
@@ -104,7 +109,8 @@ OwnedPlan<T>::OwnedPlan(const Potential& potential, int64_t labels, int64_t lane
   }
   if (plan_.kind == MinConvolutionKind::Table) {
     plan_.unit_weight = uniform_weight != nullptr;
-    tables_ = PotentialTables<T>(potential, labels, plan_.stride, plan_.unit_weight ? *uniform_weight : T(1));
+    tables_ = PotentialTables<T>(potential, labels, plan_.stride,
+                                 plan_.unit_weight ? *uniform_weight : T(1));
     plan_.table = tables_.forward();
     plan_.table_t = tables_.backward();
   }

@@ -10,8 +10,8 @@
 
 namespace mrfcore {
 
-/// Quadratic potentials use the envelope beyond this many shifts. A constant, not a property of the machine: the choice
-/// decides rounding, and results are the same bits on every instruction set.
+/// Quadratic potentials use the envelope beyond this many shifts. A constant, not a property of the
+/// machine: the choice decides rounding, and results are the same bits on every instruction set.
 inline constexpr int64_t kLargestShiftBand = 128;
 
 /// V as tables of T with padded rows: table[m * stride + l] = V(m, l) times `factor`.
@@ -30,8 +30,10 @@ struct PotentialTables {
 template <class T>
 class OwnedPlan {
  public:
-  /// `lanes`: vector length of the kernels that will run it. `unit`: value of every edge weight, or null for per-edge.
-  OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes, MinConvolution path, const T* uniform_weight);
+  /// `lanes`: vector length of the kernels that will run it. `unit`: value of every edge weight, or
+  /// null for per-edge.
+  OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes, MinConvolution path,
+            const T* uniform_weight);
 
   const cpu::MinConvolutionPlan<T>& get() const { return plan_; }
 
@@ -44,6 +46,8 @@ class OwnedPlan {
   PotentialTables<T> tables_;
 };
 
-inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+inline int64_t round_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 }  // namespace mrfcore

@@ -12,7 +12,9 @@ namespace mrfcore {
 namespace {
 
 void require(bool good, const char* what, const char* expected, double got) {
-  if (!good) throw std::invalid_argument(std::string(what) + ": expected " + expected + ", got " + std::to_string(got));
+  if (!good)
+    throw std::invalid_argument(std::string(what) + ": expected " + expected + ", got " +
+                                std::to_string(got));
 }
 
 }  // namespace
@@ -64,7 +66,8 @@ Potential Potential::cauchy(double scale) {
 Potential Potential::table(std::vector<double> values, int64_t labels) {
   if (labels < 1 || static_cast<int64_t>(values.size()) != labels * labels) {
     throw std::invalid_argument("V: expected a square table [L, L] with L >= 1, got " +
-                                std::to_string(values.size()) + " values for L = " + std::to_string(labels));
+                                std::to_string(values.size()) +
+                                " values for L = " + std::to_string(labels));
   }
   Potential p;
   p.kind_ = PotentialKind::Table;
@@ -74,8 +77,9 @@ Potential Potential::table(std::vector<double> values, int64_t labels) {
       const double v = values[static_cast<size_t>(l * labels + m)];
       // Beyond this a weighted sum leaves the range of float32.
       if (!(std::fabs(v) < 1e15)) {
-        throw std::invalid_argument("V: expected finite values below 1e15 in magnitude, got " + std::to_string(v) +
-                                    " at [" + std::to_string(l) + ", " + std::to_string(m) +
+        throw std::invalid_argument("V: expected finite values below 1e15 in magnitude, got " +
+                                    std::to_string(v) + " at [" + std::to_string(l) + ", " +
+                                    std::to_string(m) +
                                     "]; forbid a pair of labels with a large finite cost");
       }
       if (v != values[static_cast<size_t>(m * labels + l)]) p.symmetric_ = false;

@@ -8,8 +8,10 @@
 namespace mrfcore {
 
 template <class T>
-void Schedule<T>::gather(const T* unary, const T* const* messages, int count, T* sum, T* costs, int32_t* labels) {
-  item_.kernels.gather({item_.shape, unary, messages, count, sum, costs, labels, item_.threads, item_.control});
+void Schedule<T>::gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
+                         int32_t* labels) {
+  item_.kernels.gather(
+      {item_.shape, unary, messages, count, sum, costs, labels, item_.threads, item_.control});
 }
 
 template <class T>
@@ -17,9 +19,10 @@ double Schedule<T>::chain_bound(const T* const* messages) {
   const cpu::EdgeWeightView<T>& w = item_.weights;
   const double scale = static_cast<double>(w.scale);
   if (!bound_plan_) {
-    const int64_t lanes = std::max<int64_t>(1, item_.kernels.lanes * static_cast<int64_t>(sizeof(T)) / 8);
-    bound_plan_ = std::make_unique<OwnedPlan<double>>(item_.problem.pairwise, item_.problem.labels, lanes,
-                                                      item_.options.min_convolution,
+    const int64_t lanes =
+        std::max<int64_t>(1, item_.kernels.lanes * static_cast<int64_t>(sizeof(T)) / 8);
+    bound_plan_ = std::make_unique<OwnedPlan<double>>(item_.problem.pairwise, item_.problem.labels,
+                                                      lanes, item_.options.min_convolution,
                                                       w.per_edge == nullptr ? &scale : nullptr);
     if (w.per_edge != nullptr) {
       bound_weights_ = Buffer<double>(item_.problem.pairs() * item_.shape.pixels());
@@ -33,8 +36,16 @@ double Schedule<T>::chain_bound(const T* const* messages) {
     const core::PairGeometry g = core::pair_geometry(pair, item_.shape.height, item_.shape.width);
     Buffer<double> minima(g.slots() * g.step);
     const double rho = 2.0 / item_.shape.connectivity;
-    item_.kernels.chain_bound({item_.shape, pair, {bound_weights_.data(), scale}, &bound_plan_->get(), item_.unary,
-                               messages, rho, minima.data(), item_.threads, item_.control});
+    item_.kernels.chain_bound({item_.shape,
+                               pair,
+                               {bound_weights_.data(), scale},
+                               &bound_plan_->get(),
+                               item_.unary,
+                               messages,
+                               rho,
+                               minima.data(),
+                               item_.threads,
+                               item_.control});
     for (int64_t i = 0; i < minima.size(); ++i) bound += minima.data()[i];
   }
   return bound;

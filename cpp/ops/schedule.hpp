@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A solver is a schedule: what one iteration does, and how labels, costs and a bound are read off the state.
+// A solver is a schedule: what one iteration does, and how labels, costs and a bound are read off
+// the state.
 #pragma once
 
 #include <limits>
@@ -20,7 +21,8 @@ class Schedule {
   virtual void iterate() = 0;
   /// Present labelling; costs too unless null. Must not change the state.
   virtual void read(int32_t* labels, T* costs) = 0;
-  /// A lower bound on the energy from the present state: chains of the reparametrised problem (spec section 2).
+  /// A lower bound on the energy from the present state: chains of the reparametrised problem (spec
+  /// section 2).
   virtual double lower_bound() { return chain_bound(nullptr); }
   /// The schedule is exact after this many iterations.
   virtual int enough_iterations() const { return std::numeric_limits<int>::max(); }
@@ -28,7 +30,8 @@ class Schedule {
  protected:
   double chain_bound(const T* const* messages);
   /// arg-min over labels of theta + messages (Eq 3.7, 3.8).
-  void gather(const T* unary, const T* const* messages, int count, T* sum, T* costs, int32_t* labels);
+  void gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
+              int32_t* labels);
 
   Item<T>& item_;
 

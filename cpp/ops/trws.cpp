@@ -28,11 +28,12 @@ class TrwsSchedule final : public Schedule<T> {
     started_ = true;
   }
 
-  /// Conditioned labelling in node order, not the arg-min of the costs: that is what gives TRW-S its low energies.
+  /// Conditioned labelling in node order, not the arg-min of the costs: that is what gives TRW-S
+  /// its low energies.
   void read(int32_t* labels, T* costs) override {
     const Item<T>& it = this->item_;
-    it.kernels.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary, messages_.data(),
-                            labels, it.threads, it.control});
+    it.kernels.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
+                            messages_.data(), labels, it.threads, it.control});
     if (costs != nullptr) {
       this->gather(it.unary, messages_.data(), it.shape.connectivity, nullptr, costs, nullptr);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Thin face of mrfcore/minimize.hpp; _minimize.py makes arrays contiguous, names options and builds the Result.
+// Thin face of mrfcore/minimize.hpp; _minimize.py makes arrays contiguous, names options and builds
+// the Result.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -19,8 +20,9 @@ using Labels = nb::ndarray<int32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using ConstLabels = nb::ndarray<const int32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 template <class T>
-mrfcore::Problem<T> make_problem(const Volume<const T>& unary, const mrfcore::Potential& pairwise, double weight,
-                                 const std::optional<Volume<const T>>& edge_weights, int connectivity) {
+mrfcore::Problem<T> make_problem(const Volume<const T>& unary, const mrfcore::Potential& pairwise,
+                                 double weight, const std::optional<Volume<const T>>& edge_weights,
+                                 int connectivity) {
   mrfcore::Problem<T> p;
   p.batch = static_cast<int64_t>(unary.shape(0));
   p.height = static_cast<int64_t>(unary.shape(1));
@@ -33,7 +35,8 @@ mrfcore::Problem<T> make_problem(const Volume<const T>& unary, const mrfcore::Po
   if (edge_weights) {
     p.edge_weights = edge_weights->data();
     const bool shared = edge_weights->shape(0) == 1;
-    p.edge_weights_batch_stride = shared ? 0 : static_cast<int64_t>(edge_weights->size() / edge_weights->shape(0));
+    p.edge_weights_batch_stride =
+        shared ? 0 : static_cast<int64_t>(edge_weights->size() / edge_weights->shape(0));
   }
   return p;
 }
@@ -45,18 +48,22 @@ bool signal_pending() {
 }
 
 template <class T>
-std::vector<mrfcore::ItemReport> minimize(const Volume<const T>& unary, const mrfcore::Potential& pairwise,
-                                          double weight, const std::optional<Volume<const T>>& edge_weights,
+std::vector<mrfcore::ItemReport> minimize(const Volume<const T>& unary,
+                                          const mrfcore::Potential& pairwise, double weight,
+                                          const std::optional<Volume<const T>>& edge_weights,
                                           int connectivity, mrfcore::Options options,
-                                          const std::optional<ConstLabels>& init, nb::object callback,
-                                          const Labels& labels, const Volume<T>& costs) {
-  const mrfcore::Problem<T> problem = make_problem(unary, pairwise, weight, edge_weights, connectivity);
+                                          const std::optional<ConstLabels>& init,
+                                          nb::object callback, const Labels& labels,
+                                          const Volume<T>& costs) {
+  const mrfcore::Problem<T> problem =
+      make_problem(unary, pairwise, weight, edge_weights, connectivity);
   if (init) options.init_labels = init->data();
   options.interrupted = signal_pending;
   if (!callback.is_none()) {
     options.callback = [&callback](const mrfcore::Progress& p) {
       const nb::gil_scoped_acquire gil;
-      const nb::object stop = callback(p.item, p.iteration, p.iterations, p.energy, p.lower_bound, p.seconds);
+      const nb::object stop =
+          callback(p.item, p.iteration, p.iterations, p.energy, p.lower_bound, p.seconds);
       return nb::cast<bool>(stop);
     };
   }
@@ -71,8 +78,10 @@ std::vector<mrfcore::ItemReport> minimize(const Volume<const T>& unary, const mr
 template <class T>
 std::vector<double> energy(const ConstLabels& labels, const Volume<const T>& unary,
                            const mrfcore::Potential& pairwise, double weight,
-                           const std::optional<Volume<const T>>& edge_weights, int connectivity, int threads) {
-  const mrfcore::Problem<T> problem = make_problem(unary, pairwise, weight, edge_weights, connectivity);
+                           const std::optional<Volume<const T>>& edge_weights, int connectivity,
+                           int threads) {
+  const mrfcore::Problem<T> problem =
+      make_problem(unary, pairwise, weight, edge_weights, connectivity);
   const nb::gil_scoped_release release;
   return mrfcore::energy(problem, labels.data(), threads);
 }
@@ -96,10 +105,11 @@ int64_t workspace_bytes(int64_t batch, int64_t height, int64_t width, int64_t la
 template <class T>
 void define(nb::module_& m) {
   m.def("minimize", &minimize<T>, "unary"_a.noconvert(), "pairwise"_a, "weight"_a,
-        "edge_weights"_a.noconvert().none(), "connectivity"_a, "options"_a, "init"_a.noconvert().none(),
-        "callback"_a.none(), "labels"_a.noconvert(), "costs"_a.noconvert());
-  m.def("energy", &energy<T>, "labels"_a.noconvert(), "unary"_a.noconvert(), "pairwise"_a, "weight"_a,
-        "edge_weights"_a.noconvert().none(), "connectivity"_a, "threads"_a);
+        "edge_weights"_a.noconvert().none(), "connectivity"_a, "options"_a,
+        "init"_a.noconvert().none(), "callback"_a.none(), "labels"_a.noconvert(),
+        "costs"_a.noconvert());
+  m.def("energy", &energy<T>, "labels"_a.noconvert(), "unary"_a.noconvert(), "pairwise"_a,
+        "weight"_a, "edge_weights"_a.noconvert().none(), "connectivity"_a, "threads"_a);
   m.def(sizeof(T) == 4 ? "workspace_bytes_f32" : "workspace_bytes_f64", &workspace_bytes<T>);
 }
 

@@ -5,7 +5,8 @@
 >>> r = mrfcore.minimize(unary, mrfcore.TruncatedLinear(2), weights=20.0, solver="trwp")
 >>> r.labels, r.energy, r.lower_bound
 
-Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`, `viz`, `scene`.
+Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
+`viz`, `scene`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,17 @@ from mrfcore.potentials import (  # noqa: E402
     TruncatedQuadratic,
 )
 
-_SUBMODULES = ("datasets", "demo", "io", "metrics", "reproduce", "restore", "scene", "stereo", "viz")
+_SUBMODULES = (
+    "datasets",
+    "demo",
+    "io",
+    "metrics",
+    "reproduce",
+    "restore",
+    "scene",
+    "stereo",
+    "viz",
+)
 
 __all__ = [
     "Cauchy",

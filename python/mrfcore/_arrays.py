@@ -24,10 +24,14 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
     if isinstance(x, (np.ndarray, np.generic)):
         array: npt.NDArray[Any] = np.asarray(x)
     elif getattr(x, "requires_grad", False):
-        raise TypeError(f"{name}: requires a gradient, which minimize() does not give; pass {name}.detach()")
+        raise TypeError(
+            f"{name}: requires a gradient, which minimize() does not give; pass {name}.detach()"
+        )
     elif hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
         array = _from_dlpack(name, x)
-    elif hasattr(x, "__array_interface__") or hasattr(x, "__array__") or isinstance(x, (list, tuple)):
+    elif (
+        hasattr(x, "__array_interface__") or hasattr(x, "__array__") or isinstance(x, (list, tuple))
+    ):
         try:
             array = np.asarray(x)
         except ValueError as error:
@@ -35,14 +39,20 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
     else:
         raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name}: expected real numbers (integers, float16, float32 or float64), got dtype {array.dtype}")
+        raise TypeError(
+            f"{name}: expected real numbers (integers, float16, float32 or float64), "
+            f"got dtype {array.dtype}"
+        )
     return array
 
 
 def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
     device = int(x.__dlpack_device__()[0])
     if device not in _CPU_DEVICES:
-        raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device type {device}; copy it first")
+        raise TypeError(
+            f"{name}: expected an array on the CPU, got one on DLPack device type {device}; "
+            "copy it first"
+        )
     try:
         return np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError) as error:
@@ -50,7 +60,7 @@ def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
 
 
 def like(x: object) -> Callable[[npt.NDArray[Any]], Any]:
-    """Function that turns a NumPy array into the kind of array x is, without copying where the library allows."""
+    """Function that turns a NumPy array into the kind of array x is, if possible without a copy."""
     if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
         return lambda array: array
     library = importlib.import_module(type(x).__module__.partition(".")[0])

@@ -23,9 +23,9 @@ def info() -> dict[str, Any]:
     """Version, instruction set, threads, and which optional parts are there.
 
     Returns:
-        Dictionary with `version`, `isa` (instruction set of the CPU kernels in use), `threads` (used when a call does
-        not say), `cuda` (None: this build has no CUDA back-end yet), `torch` and `numpy` (versions, or None where not
-        installed), `python`, `machine`.
+        Dictionary with `version`, `isa` (instruction set of the CPU kernels in use), `threads`
+        (used when a call does not say), `cuda` (None: this build has no CUDA back-end yet), `torch`
+        and `numpy` (versions, or None where not installed), `python`, `machine`.
     """
     return {
         "version": _core.__version__,

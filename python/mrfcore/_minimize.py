@@ -75,36 +75,43 @@ def minimize(
     callback: Callable[[Progress], object] | None = None,
     **solver_options: Any,
 ) -> Result:
-    """Find a labelling of low energy E(x) = sum_i unary_i(x_i) + sum_(ij) w_ij V(x_i, x_j) (Eq 3.1).
+    """Find a labelling x of low energy.
+
+    E(x) = sum_i unary_i(x_i) + sum_(ij) w_ij V(x_i, x_j), every undirected edge once (Eq 3.1).
 
     Args:
-        unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or the array interface.
-            Used in place when contiguous and float32 or float64; integers, booleans and float16 are converted to
-            float32. +inf forbids a label; NaN and -inf are refused.
+        unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or
+            the array interface. Used in place when contiguous and float32 or float64; integers,
+            booleans and float16 are converted to float32. +inf forbids a label; NaN and -inf are
+            refused.
         pairwise: V: `mrfcore.Potts()`, `TruncatedLinear(t)`, ..., or a table [L, L].
-        weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry [p, y, x] belongs to
-            the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1) (1,-1) | (1,2) (2,1) (2,-1) (1,-2).
-            Entries of edges that leave the image are ignored.
-        solver: "trwp" (parallel tree-reweighted, Eq 3.10: the default), "trws" (sequential TRW: lowest energies),
-            "isgmr" (Eq 3.9), "sgm" (Eq 3.3; once with iterations=1 is the textbook's), "bp" (loopy belief propagation),
-            "mean_field", "icm" (Eq 2.32), "chain" (exact, for H = 1 or W = 1).
+        weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry
+            [p, y, x] belongs to the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1)
+            (1,-1) | (1,2) (2,1) (2,-1) (1,-2). Entries of edges that leave the image are ignored.
+        solver: "trwp" (parallel tree-reweighted, Eq 3.10: the default), "trws" (sequential TRW:
+            lowest energies), "isgmr" (Eq 3.9), "sgm" (Eq 3.3; once with iterations=1 is the
+            textbook's), "bp" (loopy belief propagation), "mean_field", "icm" (Eq 2.32), "chain"
+            (exact, for H = 1 or W = 1).
         connectivity: neighbours of a node: 4, 8 or 16.
         iterations: most iterations; 0 gives the arg-min of the unaries.
         trace: record energy (and bound, if asked for) after each iteration in `Result.trace`.
-        lower_bound: compute a lower bound on the energy of any labelling: for trws its own, for all others the sum of
-            exact minima over chains after reparametrisation by the messages.
+        lower_bound: compute a lower bound on the energy of any labelling: for trws its own, for all
+            others the sum of exact minima over chains after reparametrisation by the messages.
         tolerance: stop once an iteration changes the energy by no more than this share of it.
         gap_tolerance: stop once (energy - lower bound) / |energy| is no more than this.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
-        callback: called after each iteration with a `Progress`; a true return value stops (the present item).
-        **solver_options: keep_best=False (all: return the best labelling seen; isgmr on 4 connections can diverge),
-            min_convolution="auto" | "general" (the O(L^2) path), rho (trwp; default 2 / connectivity, the share of
-            chains through an edge), damping in [0, 1) (trwp, bp, isgmr), head="unary" | "zero" (sgm: first message of a
-            scanline), normalise=None | "directions" (mean_field: divide the neighbours' sum by the connectivity),
-            init (icm: labels to start from).
+        callback: called after each iteration with a `Progress`; a true return value stops (the
+            present item).
+        **solver_options: keep_best=False (all: return the best labelling seen; isgmr on 4
+            connections can diverge), min_convolution="auto" | "general" (the O(L^2) path), rho
+            (trwp; default 2 / connectivity, the share of chains through an edge), damping in [0, 1)
+            (trwp, bp, isgmr), head="unary" | "zero" (sgm: first message of a scanline),
+            normalise=None | "directions" (mean_field: divide the neighbours' sum by the
+            connectivity), init (icm: labels to start from).
 
     Returns:
-        Result; labels are int32, costs are like unary, arrays are of the library that unary came from.
+        Result; labels are int32, costs are like unary, arrays are of the library that unary came
+        from.
 
     Raises:
         ValueError: wrong shape, size or value; the message names the argument.
@@ -123,7 +130,11 @@ def minimize(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback: expected a function, got {type(callback).__name__}")
     bounded = options.lower_bound or options.gap_tolerance is not None
-    init = _labels("init", solver_options["init"], problem) if solver_options.get("init") is not None else None
+    init = (
+        _labels("init", solver_options["init"], problem)
+        if solver_options.get("init") is not None
+        else None
+    )
 
     _require_memory(problem, options)
     labels = np.empty(problem.unary.shape[:3], np.int32)
@@ -156,7 +167,11 @@ def energy(
 
     Args:
         labels: integers [H, W], or [B, H, W] where unary is a batch, each in 0..L-1.
-        unary, pairwise, weights, connectivity, threads: as for `minimize`.
+        unary: as for `minimize`.
+        pairwise: as for `minimize`.
+        weights: as for `minimize`.
+        connectivity: as for `minimize`.
+        threads: as for `minimize`.
 
     Returns:
         A float, or float64 [B] for a batch. Infinite where a forbidden label is used.
@@ -185,14 +200,22 @@ def _options(solver: str, given: Mapping[str, Any]) -> _core.Options:
     valid = SOLVERS[solver]
     for name in given:
         if name not in valid:
-            raise TypeError(f"{name}: not an option of solver {solver!r}; its options are {', '.join(valid)}")
+            raise TypeError(
+                f"{name}: not an option of solver {solver!r}; its options are {', '.join(valid)}"
+            )
     options = _core.Options()
     options.solver = getattr(_core.Solver, solver)
     options.keep_best = bool(given.get("keep_best", False))
     if given.get("rho") is not None:
-        options.rho = _checked("rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]")
-    options.damping = _checked("damping", given.get("damping", 0.0), lambda d: 0 <= d < 1, "a number in [0, 1)")
-    options.head = getattr(_core.SGMHead, _choice("head", given.get("head", "unary"), ("unary", "zero")))
+        options.rho = _checked(
+            "rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]"
+        )
+    options.damping = _checked(
+        "damping", given.get("damping", 0.0), lambda d: 0 <= d < 1, "a number in [0, 1)"
+    )
+    options.head = getattr(
+        _core.SGMHead, _choice("head", given.get("head", "unary"), ("unary", "zero"))
+    )
     path = _choice("min_convolution", given.get("min_convolution", "auto"), ("auto", "general"))
     options.min_convolution = getattr(_core.MinConvolution, path)
     normalise = _choice("normalise", given.get("normalise"), (None, "directions"))
@@ -203,9 +226,13 @@ def _options(solver: str, given: Mapping[str, Any]) -> _core.Options:
 def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _Problem:
     array = to_numpy("unary", unary)
     if array.ndim not in (3, 4):
-        raise ValueError(f"unary: expected [H, W, L] or [B, H, W, L], got shape {list(array.shape)}")
+        raise ValueError(
+            f"unary: expected [H, W, L] or [B, H, W, L], got shape {list(array.shape)}"
+        )
     if 0 in array.shape:
-        raise ValueError(f"unary: expected at least one pixel and one label, got shape {list(array.shape)}")
+        raise ValueError(
+            f"unary: expected at least one pixel and one label, got shape {list(array.shape)}"
+        )
     if _integer("connectivity", connectivity) not in (4, 8, 16):
         raise ValueError(f"connectivity: expected 4, 8 or 16, got {connectivity}")
     batched = array.ndim == 4
@@ -233,8 +260,8 @@ def _set_weights(problem: _Problem, weights: Any) -> None:
     elif not (problem.batched and list(array.shape) == [batch, *expected]):
         also = f" or {[batch, *expected]}" if problem.batched else ""
         raise ValueError(
-            f"weights: expected a number or shape {expected}{also} ([P, H, W], P = connectivity / 2), "
-            f"got shape {list(array.shape)}"
+            f"weights: expected a number or shape {expected}{also} ([P, H, W] with "
+            f"P = connectivity / 2), got shape {list(array.shape)}"
         )
     problem.edge_weights = np.ascontiguousarray(array, dtype=problem.dtype)
     return
@@ -246,36 +273,49 @@ def _labels(name: str, labels: Any, problem: _Problem) -> npt.NDArray[np.int32]:
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     expected = problem.unary.shape[:3] if problem.batched else problem.unary.shape[1:3]
     if array.shape != expected:
-        raise ValueError(f"{name}: expected shape {list(expected)} as in unary, got {list(array.shape)}")
+        raise ValueError(
+            f"{name}: expected shape {list(expected)} as in unary, got {list(array.shape)}"
+        )
     count = problem.unary.shape[3]
     outside = (array < 0) | (array >= count)
     if outside.any():
         where = tuple(int(i) for i in np.argwhere(outside)[0])
-        raise ValueError(f"{name}: expected labels 0..{count - 1}, got {array[where]} at {list(where)}")
+        raise ValueError(
+            f"{name}: expected labels 0..{count - 1}, got {array[where]} at {list(where)}"
+        )
     return np.ascontiguousarray(array, dtype=np.int32).reshape(problem.unary.shape[:3])
 
 
 def _require_memory(problem: _Problem, options: _core.Options) -> None:
     shape = problem.unary.shape
-    workspace = _core.workspace_bytes_f64 if problem.dtype == np.float64 else _core.workspace_bytes_f32
+    workspace = (
+        _core.workspace_bytes_f64 if problem.dtype == np.float64 else _core.workspace_bytes_f32
+    )
     outputs = problem.unary.size * problem.dtype.itemsize + 4 * math.prod(shape[:3])
     needed = problem.copy_bytes + outputs
-    needed += workspace(*shape, problem.potential, problem.edge_weights is not None, problem.connectivity, options)
+    needed += workspace(
+        *shape, problem.potential, problem.edge_weights is not None, problem.connectivity, options
+    )
     if needed < 1 << 26:
         return
     available = _core.available_bytes()
     if 0 <= available < needed:
         raise MemoryError(
-            f"unary of shape {list(shape)} needs {needed:,} bytes ({needed / 2**30:.1f} GiB) for outputs and messages, "
-            f"{available:,} ({available / 2**30:.1f} GiB) are available: {needed - available:,} bytes are missing"
+            f"unary of shape {list(shape)} needs {needed:,} bytes ({needed / 2**30:.1f} GiB) for "
+            f"outputs and messages, {available:,} ({available / 2**30:.1f} GiB) are available: "
+            f"{needed - available:,} bytes are missing"
         )
 
 
-def _core_callback(callback: Callable[[Progress], object] | None, bounded: bool) -> Callable[..., bool] | None:
+def _core_callback(
+    callback: Callable[[Progress], object] | None, bounded: bool
+) -> Callable[..., bool] | None:
     if callback is None:
         return None
 
-    def call(item: int, iteration: int, iterations: int, energy: float, bound: float, seconds: float) -> bool:
+    def call(
+        item: int, iteration: int, iterations: int, energy: float, bound: float, seconds: float
+    ) -> bool:
         known = bound if bounded else None
         return bool(callback(Progress(iteration, iterations, energy, known, seconds, item)))
 
@@ -310,9 +350,15 @@ def _trace(reports: list[_core.ItemReport], batched: bool, bounded: bool) -> Tra
     length = max(len(r.trace_energy) for r in reports)
 
     def stack(values: list[list[float]]) -> npt.NDArray[np.float64]:
-        rows = [np.pad(v, (0, length - len(v)), mode="edge") if len(v) else np.zeros(length) for v in values]
-        table = np.array(rows, dtype=np.float64).T
-        return table if batched else table[:, 0]
+        rows = [
+            np.pad(v, (0, length - len(v)), mode="edge") if len(v) else np.zeros(length)
+            for v in values
+        ]
+        table: npt.NDArray[np.float64] = np.array(rows, dtype=np.float64).T
+        if batched:
+            return table
+        only: npt.NDArray[np.float64] = table[:, 0]
+        return only
 
     seconds = stack([r.trace_seconds for r in reports])
     return Trace(
@@ -352,7 +398,9 @@ def _checked(name: str, value: object, good: Callable[[float], bool], expected: 
 
 
 def _optional_number(name: str, value: object) -> float | None:
-    return None if value is None else _checked(name, value, lambda v: v >= 0, "None or a number >= 0")
+    return (
+        None if value is None else _checked(name, value, lambda v: v >= 0, "None or a number >= 0")
+    )
 
 
 def _choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

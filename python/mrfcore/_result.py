@@ -30,7 +30,10 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """Course of a solve. K = iterations done (of the longest-running item; shorter ones repeat their last value)."""
+    """Course of a solve.
+
+    K = iterations done, of the longest-running item in a batch; shorter ones repeat their last value.
+    """
 
     energy: npt.NDArray[np.float64]
     """[K], or [K, B] for a batch."""
@@ -42,16 +45,21 @@ class Trace:
 
 @dataclass(frozen=True)
 class Result:
-    """Labelling and what is known about it. Arrays are of the kind that `unary` was (NumPy, torch, ...)."""
+    """Labelling and what is known about it.
+
+    Arrays are of the kind that `unary` was (NumPy, torch, ...).
+    """
 
     labels: Any
     """int32 [H, W], or [B, H, W] for a batch."""
     energy: float | npt.NDArray[np.float64]
     """E(labels), summed in double; [B] for a batch."""
     lower_bound: float | npt.NDArray[np.float64] | None
-    """No labelling has less energy than this. None unless lower_bound=True or gap_tolerance was given."""
+    """No labelling has less energy than this. None unless lower_bound=True or gap_tolerance was
+    given."""
     costs: Any
-    """Like unary: the solver's cost of each label (Eq 3.7); its arg-min is `labels` but for trws, icm and keep_best."""
+    """Like unary: the solver's cost of each label (Eq 3.7); its arg-min is `labels` but for trws,
+    icm and keep_best."""
     trace: Trace | None
     """None unless trace=True."""
     iterations: int | npt.NDArray[np.int64]
@@ -59,7 +67,7 @@ class Result:
 
     @property
     def gap(self) -> float | npt.NDArray[np.float64] | None:
-        """(energy - lower_bound) / |energy|: 0 proves the labelling optimal. None without a bound."""
+        """(energy - lower_bound) / |energy|; 0 proves optimality. None without a bound."""
         if self.lower_bound is None:
             return None
         tiny = np.finfo(np.float64).tiny

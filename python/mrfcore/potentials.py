@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairwise functions V(l, m). The pairwise term of an edge is w_ij * V(x_i, x_j) (Eq 3.1).
 
-All solvers take all of them. None needs V to be a metric, nor symmetric: that is a condition of graph cuts only.
+All solvers take all of them. None needs V to be a metric, nor symmetric: that is a condition of
+graph cuts only.
 """
 
 from __future__ import annotations
@@ -133,11 +134,13 @@ class Table(Potential):
     """Any function of two labels.
 
     Args:
-        values: real [L, L]; entry [l, m] is V(l, m). For the edge (y, x) - (y + dy, x + dx) of a canonical direction
-            pair the term is V(x at (y, x), x at (y + dy, x + dx)), so an asymmetric table is well defined.
+        values: real [L, L]; entry [l, m] is V(l, m). For the edge (y, x) - (y + dy, x + dx) of a
+            canonical direction pair the term is V(x at (y, x), x at (y + dy, x + dx)), so an
+            asymmetric table is well defined.
 
     Raises:
-        ValueError: not square, or a value is not finite (forbid a pair of labels with a large finite cost).
+        ValueError: not square, or a value is not finite (forbid a pair of labels with a large
+            finite cost).
         TypeError: not real numbers.
     """
 
@@ -149,7 +152,9 @@ class Table(Potential):
         if v.dtype.kind not in "biuf":
             raise TypeError(f"V: expected real numbers, got dtype {v.dtype}")
         if v.ndim != 2 or v.shape[0] != v.shape[1] or v.shape[0] == 0:
-            raise ValueError(f"V: expected a square table [L, L] with L >= 1, got shape {list(v.shape)}")
+            raise ValueError(
+                f"V: expected a square table [L, L] with L >= 1, got shape {list(v.shape)}"
+            )
         v = np.array(v, dtype=np.float64, order="C")
         v.setflags(write=False)
         object.__setattr__(self, "values", v)
@@ -170,7 +175,9 @@ class Table(Potential):
     def table(self, num_labels: int) -> npt.NDArray[np.float64]:
         """V as float64 [L, L]. Raises ValueError if num_labels is not this table's L."""
         if num_labels != self.values.shape[0]:
-            raise ValueError(f"num_labels: expected {self.values.shape[0]} as in the table, got {num_labels}")
+            raise ValueError(
+                f"num_labels: expected {self.values.shape[0]} as in the table, got {num_labels}"
+            )
         return self.values
 
     def _to_core(self) -> _core.Potential:
@@ -182,8 +189,13 @@ def as_potential(pairwise: object) -> Potential:
     if isinstance(pairwise, Potential):
         return pairwise
     if isinstance(pairwise, type) and issubclass(pairwise, Potential):
-        raise TypeError(f"pairwise: expected an object, got the class {pairwise.__name__}; write {pairwise.__name__}(...)")
-    if isinstance(pairwise, (str, bytes)) or not (hasattr(pairwise, "__array__") or isinstance(pairwise, (list, tuple))):
+        raise TypeError(
+            f"pairwise: expected an object, got the class {pairwise.__name__}; "
+            f"write {pairwise.__name__}(...)"
+        )
+    if isinstance(pairwise, (str, bytes)) or not (
+        hasattr(pairwise, "__array__") or isinstance(pairwise, (list, tuple))
+    ):
         raise TypeError(
             "pairwise: expected a potential such as mrfcore.TruncatedLinear(2) or a table [L, L], "
             f"got {type(pairwise).__name__}"

@@ -6,7 +6,8 @@
 
 namespace mrfcore {
 
-/// The problem does not fit: says how many bytes are needed and how many are free. Raised before allocating.
+/// The problem does not fit: says how many bytes are needed and how many are free. Raised before
+/// allocating.
 class OutOfMemory : public std::bad_alloc {
  public:
   explicit OutOfMemory(std::string message) : message_(std::move(message)) {}

@@ -12,20 +12,22 @@ namespace mrfcore {
 
 enum class Solver { SGM, ISGMR, TRWP, BP, TRWS, MeanField, ICM, Chain };
 
-/// First message of a scanline in SGM: the head's own unary (textbook) or zero (what the published tables used).
+/// First message of a scanline in SGM: the head's own unary (textbook) or zero (what the published
+/// tables used).
 enum class SGMHead { Unary, Zero };
 
-/// Path of the min-convolution: the fastest one for the potential, or the O(L^2) table for every potential.
+/// Path of the min-convolution: the fastest one for the potential, or the O(L^2) table for every
+/// potential.
 enum class MinConvolution { Auto, General };
 
 /// State after an iteration, handed to Options::callback. NaN where a value was not asked for.
 struct Progress {
-  int64_t item;       ///< batch item
-  int iteration;      ///< 1-based
-  int iterations;     ///< as asked
+  int64_t item;    ///< batch item
+  int iteration;   ///< 1-based
+  int iterations;  ///< as asked
   double energy;
   double lower_bound;
-  double seconds;     ///< since the item's start
+  double seconds;  ///< since the item's start
 };
 
 struct Options {
@@ -33,23 +35,27 @@ struct Options {
   int iterations = 50;
   int threads = 0;  ///< 0: MRFCORE_NUM_THREADS, else OpenMP's default
 
-  double rho = 0.0;      ///< TRWP: trees through an edge / trees through a node; 0 means 2 / connectivity
+  double rho =
+      0.0;  ///< TRWP: trees through an edge / trees through a node; 0 means 2 / connectivity
   double damping = 0.0;  ///< ISGMR, TRWP, BP: message = (1 - damping) new + damping old, in [0, 1)
   SGMHead head = SGMHead::Unary;
-  bool normalise_directions = false;       ///< MeanField: divide the neighbours' sum by connectivity
-  const int32_t* init_labels = nullptr;    ///< ICM: start [batch, height, width]; null: arg-min of the unary
+  bool normalise_directions = false;  ///< MeanField: divide the neighbours' sum by connectivity
+  const int32_t* init_labels =
+      nullptr;  ///< ICM: start [batch, height, width]; null: arg-min of the unary
   MinConvolution min_convolution = MinConvolution::Auto;
   bool keep_best = false;  ///< return the labelling of lowest energy seen, not the last
 
   bool trace = false;        ///< record the energy after each iteration
   bool lower_bound = false;  ///< compute a lower bound (after each iteration if trace)
-  std::optional<double> tolerance;      ///< stop once the energy changes by no more than this, relatively
-  std::optional<double> gap_tolerance;  ///< stop once (energy - bound) / |energy| is no more than this
+  std::optional<double>
+      tolerance;  ///< stop once the energy changes by no more than this, relatively
+  std::optional<double>
+      gap_tolerance;  ///< stop once (energy - bound) / |energy| is no more than this
 
   /// Called after each iteration from the calling thread; returning true stops that item.
   std::function<bool(const Progress&)> callback;
-  /// Called from the calling thread every few tens of milliseconds, also inside an iteration; returning true
-  /// abandons the call with mrfcore::Interrupted (used for Ctrl-C).
+  /// Called from the calling thread every few tens of milliseconds, also inside an iteration;
+  /// returning true abandons the call with mrfcore::Interrupted (used for Ctrl-C).
   std::function<bool()> interrupted;
 };
 
@@ -73,14 +79,16 @@ struct Outputs {
 /// Thrown when Options::interrupted asked to stop.
 struct Interrupted {};
 
-/// Minimise the energy of every batch item. Throws std::invalid_argument on bad input, std::bad_alloc or
-/// mrfcore::OutOfMemory when it does not fit; outputs are unspecified then. Results are the same bits for any number
-/// of threads, any instruction set and any split of the batch.
+/// Minimise the energy of every batch item. Throws std::invalid_argument on bad input,
+/// std::bad_alloc or mrfcore::OutOfMemory when it does not fit; outputs are unspecified then.
+/// Results are the same bits for any number of threads, any instruction set and any split of the
+/// batch.
 template <class T>
-std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs);
+std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& options,
+                                 const Outputs<T>& outputs);
 
-/// E(labels) per batch item, summed in double. labels: [batch, height, width]. Throws std::invalid_argument on labels
-/// outside 0..L-1.
+/// E(labels) per batch item, summed in double. labels: [batch, height, width]. Throws
+/// std::invalid_argument on labels outside 0..L-1.
 template <class T>
 std::vector<double> energy(const Problem<T>& problem, const int32_t* labels, int threads = 0);
 

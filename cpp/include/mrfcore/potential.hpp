@@ -8,9 +8,18 @@
 namespace mrfcore {
 
 /// Pairwise functions V(l, m); theta_ij(l, m) = w_ij * V(l, m) (Eq 3.1).
-enum class PotentialKind { Potts, TruncatedLinear, TruncatedQuadratic, SGMPenalty, Huber, Cauchy, Table };
+enum class PotentialKind {
+  Potts,
+  TruncatedLinear,
+  TruncatedQuadratic,
+  SGMPenalty,
+  Huber,
+  Cauchy,
+  Table
+};
 
-/// A pairwise function. Make one with the named constructors; they throw std::invalid_argument on bad parameters.
+/// A pairwise function. Make one with the named constructors; they throw std::invalid_argument on
+/// bad parameters.
 class Potential {
  public:
   static constexpr double kNoTruncation = std::numeric_limits<double>::infinity();
@@ -27,8 +36,8 @@ class Potential {
   static Potential huber(double delta);
   /// scale^2 / 2 * log(1 + (d / scale)^2)
   static Potential cauchy(double scale);
-  /// values[l * labels + m] = V(l, m), finite, asymmetric allowed: for the edge p = (y, x), q = (y + dy, x + dx) of
-  /// a canonical pair the term is V(x_p, x_q).
+  /// values[l * labels + m] = V(l, m), finite, asymmetric allowed: for the edge p = (y, x), q = (y
+  /// + dy, x + dx) of a canonical pair the term is V(x_p, x_q).
   static Potential table(std::vector<double> values, int64_t labels);
 
   PotentialKind kind() const { return kind_; }

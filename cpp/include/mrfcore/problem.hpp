@@ -22,9 +22,10 @@ struct Problem {
 
   Potential pairwise = Potential::potts();
 
-  T weight = T(1);             ///< w_ij of every edge, if edge_weights is null
-  const T* edge_weights = nullptr;  ///< [connectivity / 2, height, width] per item, or null. Entry [p, y, x]: the edge
-                               ///< (y, x) - (y + dy_p, x + dx_p); entries of edges that leave the image are ignored
+  T weight = T(1);                  ///< w_ij of every edge, if edge_weights is null
+  const T* edge_weights = nullptr;  ///< [connectivity / 2, height, width] per item, or null. Entry
+                                    ///< [p, y, x]: the edge (y, x) - (y + dy_p, x + dx_p); entries
+                                    ///< of edges that leave the image are ignored
   int64_t edge_weights_batch_stride = 0;  ///< elements between items; 0 shares one array
 
   int64_t pixels() const { return height * width; }
