@@ -65,7 +65,8 @@ tsan: $(VENV)/.tools ## C++ tests under ThreadSanitizer (see CONTRIBUTING.md)
 	ctest --preset tsan -j $(JOBS)
 
 lint: $(VENV)/.lint ## clang-format, ruff and mypy, none of which changes a file
-	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	@echo clang-format --dry-run -Werror
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
