@@ -32,7 +32,7 @@ class Progress(NamedTuple):
 class Trace:
     """Course of a solve.
 
-    K = iterations done, of the longest-running item in a batch; shorter ones repeat their last value.
+    K = iterations done by the longest-running item; others repeat their last value.
     """
 
     energy: npt.NDArray[np.float64]
