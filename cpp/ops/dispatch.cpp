@@ -44,6 +44,12 @@ Isa best() {
   return isa;
 }
 
+/// Value of MRFCORE_CPU_ISA, null if it is not set.
+const char* forced_isa() {
+  const char* forced = std::getenv("MRFCORE_CPU_ISA");
+  return forced == nullptr || *forced == '\0' ? nullptr : forced;
+}
+
 }  // namespace
 
 const char* isa_name(Isa isa) {
@@ -51,8 +57,8 @@ const char* isa_name(Isa isa) {
 }
 
 Isa active_isa() {
-  const char* forced = std::getenv("MRFCORE_CPU_ISA");
-  if (forced == nullptr || *forced == '\0') return best();
+  const char* forced = forced_isa();
+  if (forced == nullptr) return best();
   for (const Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
     if (std::strcmp(forced, isa_name(isa)) != 0) continue;
     if (supported(isa)) return isa;
@@ -102,6 +108,22 @@ const cpu::Kernels<T>& kernels_for(Isa isa) {
 
 template const cpu::Kernels<float>& kernels_for<float>(Isa);
 template const cpu::Kernels<double>& kernels_for<double>(Isa);
+
+template <class T>
+const cpu::Kernels<T>& kernels_for_labels(int64_t labels) {
+  Isa isa = active_isa();
+  const auto padded = [labels](Isa i) {
+    const int64_t lanes = kernels_for<T>(i).lanes;
+    return (labels + lanes - 1) / lanes * lanes;
+  };
+  if (forced_isa() != nullptr) return kernels_for<T>(isa);
+  if (isa == Isa::Avx512 && 2 * padded(Isa::Avx2) <= padded(isa)) isa = Isa::Avx2;
+  if (isa == Isa::Avx2 && 2 * padded(Isa::Baseline) <= padded(isa)) isa = Isa::Baseline;
+  return kernels_for<T>(isa);
+}
+
+template const cpu::Kernels<float>& kernels_for_labels<float>(int64_t);
+template const cpu::Kernels<double>& kernels_for_labels<double>(int64_t);
 
 std::string cpu_isa() { return isa_name(active_isa()); }
 int default_threads() { return resolve_threads(0); }

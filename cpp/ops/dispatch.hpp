@@ -20,4 +20,9 @@ int resolve_threads(int requested);
 template <class T>
 const cpu::Kernels<T>& kernels_for(Isa isa);
 
+/// Kernels for rows of `labels`: active_isa(), or a narrower one where its padding at most halves
+/// the memory (2 labels would fill an eighth of an AVX-512 vector). All compute the same bits.
+template <class T>
+const cpu::Kernels<T>& kernels_for_labels(int64_t labels);
+
 }  // namespace mrfcore

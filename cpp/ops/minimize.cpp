@@ -233,7 +233,7 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
                                  const Outputs<T>& outputs) {
   check_problem(problem);
   check_options(problem, options);
-  const cpu::Kernels<T>& kernels = kernels_for<T>(active_isa());
+  const cpu::Kernels<T>& kernels = kernels_for_labels<T>(problem.labels);
   const int threads = resolve_threads(options.threads);
   constexpr int64_t kSmallItem = 1 << 21;
   const bool side_by_side = threads > 1 && problem.batch >= threads && !options.callback &&
