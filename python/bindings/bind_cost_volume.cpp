@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
+#include "bindings.hpp"
 #include "mrfcore/cost_volume.hpp"
 
 namespace nb = nanobind;

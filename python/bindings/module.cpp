@@ -17,4 +17,5 @@ NB_MODULE(_core, m) {
   bind_potential(m);
   bind_minimize(m);
   bind_cost_volume(m);
+  bind_disparity(m);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "mrfcore/cost_volume.hpp"
+#include "mrfcore/disparity.hpp"
 #include "mrfcore/error.hpp"
 #include "mrfcore/minimize.hpp"
 #include "mrfcore/potential.hpp"
