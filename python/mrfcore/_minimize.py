@@ -377,7 +377,9 @@ def _integer(name: str, value: object) -> int:
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
     if name == "iterations" and number < 0:
         raise ValueError(f"iterations: expected a number >= 0, got {number}")
-    return min(number, 2**31 - 1)
+    if number >= 2**31:
+        raise ValueError(f"{name}: expected a number below 2**31, got {number}")
+    return number
 
 
 def _threads(threads: int | None) -> int:
