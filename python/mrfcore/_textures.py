@@ -110,12 +110,12 @@ def stone(seed: int, dark: Colour, light: Colour, period: float = 40.0) -> Textu
     return texture
 
 
-def paint(seed: int, colour: Colour, contrast: float = 0.05) -> Texture:
-    """An almost uniform surface, the hard case: only broad, faint variation."""
+def paint(seed: int, colour: Colour, contrast: float = 0.22) -> Texture:
+    """An almost uniform surface, the hard case: only faint variation."""
     noise = Noise(seed)
 
     def texture(x: Array, y: Array, _: Array) -> Array:
-        broad = noise.octaves(x, y, 120.0, 8.0, 0.45)
+        broad = noise.octaves(x, y, 96.0, 3.0, 0.7)
         return np.asarray(colour) * (1.0 + contrast * (4.0 * broad[..., None] - 2.0))
 
     return texture

@@ -226,7 +226,7 @@ def _objects(width: int, height: int, top: float, seed: int) -> list[_Surface]:
             tx.box(*block, 0.11 * s, 0.12 * s, -tilt),
             block,
             0.84,
-            tx.paint(seed + 16, (0.10, 0.36, 0.46), 0.10),
+            tx.paint(seed + 16, (0.10, 0.36, 0.46)),
         ),
         place(
             tx.box(*pole, 0.022 * s, 0.25 * s, 0.05),

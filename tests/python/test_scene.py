@@ -14,8 +14,8 @@ from mrfcore.scene import render_stereo_scene
 
 # Of the bytes of left, right, disparity and nonocc; changes only if the scene is meant to change.
 GOLDEN = {
-    (64, 96, 16, 0): "3687a714efb9ee57016ab30704b2383401fb25353ff9fecdd33dc49be51f5ad9",
-    (64, 96, 16, 5): "5dbc002c0307ab264a20c839946e68ef8e5f55de54a4f0b313b63fb7dff1d8c8",
+    (64, 96, 16, 0): "3eac34f058a555b904c25ae1f222722b8d7ad39d7f33ae54b4f1e29bcc5c46cf",
+    (64, 96, 16, 5): "116d0608cec1ad395be419b462ade4b5cbbbf977a606aff90ff5fd78f0cdde08",
 }
 
 
