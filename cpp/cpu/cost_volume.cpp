@@ -42,7 +42,7 @@ inline int16_t midpoint(int16_t a, int16_t b) { return static_cast<int16_t>((a +
 inline float midpoint(float a, float b) { return (a + b) * 0.5F; }
 
 // ---- Costs. kPlanes feature planes per channel; `fill` writes them for one row and channel,
-// column x to dst[x * step] (step -1 mirrors the row); `cell` compares two pixels' features.
+// column x to dst[x * kStep] (step -1 mirrors the row); `cell` compares two pixels' features.
 // ---------------
 
 template <class PixelT, bool kSquare>
@@ -53,11 +53,12 @@ struct Difference {
   using Sum = std::conditional_t<kSquare && std::is_integral_v<Feature>, int32_t, Feature>;
   static constexpr int kPlanes = 1;
 
+  template <int kStep>
   static void fill(const CostVolumeArgs&, const ImageRows<Pixel>& image, int64_t y, int64_t c,
-                   Feature* dst, int64_t /*plane*/, int64_t step) {
+                   Feature* dst, int64_t /*plane*/) {
     const Pixel* src = image.row(y) + c;
     for (int64_t x = 0; x < image.width; ++x) {
-      dst[x * step] = static_cast<Feature>(src[x * image.channels]);
+      dst[x * kStep] = static_cast<Feature>(src[x * image.channels]);
     }
   }
 
@@ -77,8 +78,9 @@ struct BirchfieldTomasi {
   using Sum = std::conditional_t<kSquare && std::is_integral_v<Feature>, int32_t, Feature>;
   static constexpr int kPlanes = 3;
 
+  template <int kStep>
   static void fill(const CostVolumeArgs&, const ImageRows<Pixel>& image, int64_t y, int64_t c,
-                   Feature* dst, int64_t plane, int64_t step) {
+                   Feature* dst, int64_t plane) {
     const Pixel* src = image.row(y) + c;
     const int64_t last = image.width - 1;
     for (int64_t x = 0; x <= last; ++x) {
@@ -86,9 +88,9 @@ struct BirchfieldTomasi {
       const Feature centre = at(x);
       const Feature before = x > 0 ? midpoint(centre, at(x - 1)) : centre;
       const Feature after = x < last ? midpoint(centre, at(x + 1)) : centre;
-      dst[x * step] = centre;
-      dst[x * step + plane] = lower(centre, lower(before, after));
-      dst[x * step + 2 * plane] = upper(centre, upper(before, after));
+      dst[x * kStep] = centre;
+      dst[x * kStep + plane] = lower(centre, lower(before, after));
+      dst[x * kStep + 2 * plane] = upper(centre, upper(before, after));
     }
   }
 
@@ -114,7 +116,7 @@ inline int32_t count_bits(uint32_t a, uint32_t b) {
   return static_cast<int32_t>((bytes * 0x01010101U) >> 24);
 }
 
-/// Census: planes hold the low and the high 32 bits of the code.
+/// Census of a single channel: planes hold the low and the high 32 bits of the code.
 template <class PixelT>
 struct Census {
   using Pixel = PixelT;
@@ -122,20 +124,21 @@ struct Census {
   using Sum = int32_t;
   static constexpr int kPlanes = 2;
 
-  static void fill(const CostVolumeArgs& args, const ImageRows<Pixel>& image, int64_t y, int64_t c,
-                   Feature* dst, int64_t plane, int64_t step) {
+  template <int kStep>
+  static void fill(const CostVolumeArgs& args, const ImageRows<Pixel>& image, int64_t y,
+                   int64_t /*c*/, Feature* dst, int64_t plane) {
     const int64_t width = image.width, half_h = args.window_height / 2,
                   half_w = args.window_width / 2;
-    for (int64_t x = 0; x < width; ++x) dst[x * step] = dst[x * step + plane] = 0;
-    const Pixel* centre = image.row(y) + c;
+    for (int64_t x = 0; x < width; ++x) dst[x * kStep] = dst[x * kStep + plane] = 0;
+    const Pixel* centre = image.row(y);
     int bit = 0;
     for (int64_t dy = -half_h; dy <= half_h; ++dy) {
       const int64_t row = upper(int64_t{0}, lower(y + dy, image.height - 1));
-      const Pixel* other = image.row(row) + c;
+      const Pixel* other = image.row(row);
       for (int64_t dx = -half_w; dx <= half_w; ++dx) {
         if (dy == 0 && dx == 0) continue;
         Feature* word = dst + (bit / 32) * plane;
-        set_bits(centre, other, image, dx, bit % 32, word, step);
+        set_bits<kStep>(centre, other, width, dx, bit % 32, word);
         ++bit;
       }
     }
@@ -147,17 +150,17 @@ struct Census {
 
  private:
   /// Sets one bit of a whole row: neighbour at x + dx darker than the centre.
-  static void set_bits(const Pixel* centre, const Pixel* other, const ImageRows<Pixel>& image,
-                       int64_t dx, int bit, Feature* word, int64_t step) {
-    const int64_t width = image.width, channels = image.channels;
+  template <int kStep>
+  static void set_bits(const Pixel* __restrict centre, const Pixel* __restrict other, int64_t width,
+                       int64_t dx, int bit, Feature* __restrict word) {
     const auto darker = [&](int64_t x, int64_t neighbour) {
-      return static_cast<Feature>(other[neighbour * channels] < centre[x * channels]) << bit;
+      return static_cast<Feature>(other[neighbour] < centre[x]) << bit;
     };
     const int64_t first = lower(width, upper(int64_t{0}, -dx));
     const int64_t end = upper(first, lower(width, width - dx));
-    for (int64_t x = 0; x < first; ++x) word[x * step] |= darker(x, 0);
-    for (int64_t x = first; x < end; ++x) word[x * step] |= darker(x, x + dx);
-    for (int64_t x = end; x < width; ++x) word[x * step] |= darker(x, width - 1);
+    for (int64_t x = 0; x < first; ++x) word[x * kStep] |= darker(x, 0);
+    for (int64_t x = first; x < end; ++x) word[x * kStep] |= darker(x, x + dx);
+    for (int64_t x = end; x < width; ++x) word[x * kStep] |= darker(x, width - 1);
   }
 };
 
@@ -176,14 +179,15 @@ inline LabelRange left_view_labels(int64_t x, int64_t width, int64_t min_dispari
 }
 
 /// out[l] = cost of one left pixel against `count` consecutive columns of the reversed right row.
-template <class Cost, int kChannels>
+template <class Cost, int kChannels, bool kAccumulate>
 inline void compare(const typename Cost::Feature* left, const typename Cost::Feature* right,
-                    int64_t plane, int64_t count, float truncation, float* out) {
+                    int64_t plane, int64_t count, const CostVolumeArgs& args, float* out) {
   using Feature = typename Cost::Feature;
   using Sum = typename Cost::Sum;
   // The left pixel's features stay in registers.
   Feature fixed[kChannels * Cost::kPlanes];
   for (int i = 0; i < kChannels * Cost::kPlanes; ++i) fixed[i] = left[i * plane];
+  const float truncation = args.truncation, scale = args.scale;
   const Feature* __restrict moving = right;
   float* __restrict result = out;
   for (int64_t l = 0; l < count; ++l) {
@@ -194,45 +198,60 @@ inline void compare(const typename Cost::Feature* left, const typename Cost::Fea
       for (int p = 0; p < Cost::kPlanes; ++p) other[p] = moving[l + (offset + p) * plane];
       sum = static_cast<Sum>(sum + Cost::cell(fixed + offset, other, 1));
     }
-    result[l] = lower(static_cast<float>(sum), truncation);
+    const float cost = scale * lower(static_cast<float>(sum), truncation);
+    result[l] = kAccumulate ? result[l] + cost : cost;
   }
 }
 
+/// out[l] = border cost for labels [begin, end), whose partner lies outside the right image.
+template <bool kAccumulate>
+inline void outside(const CostVolumeArgs& args, int64_t begin, int64_t end, float* out) {
+  const float cost = args.scale * args.border;
+  for (int64_t l = begin; l < end; ++l) out[l] = kAccumulate ? out[l] + cost : cost;
+}
+
+/// Features of both rows: left planes [channels * kPlanes, width], then the mirrored right ones.
 template <class Cost, int kChannels>
-void volume_row(const CostVolumeArgs& args, ThreadMemory& memory, int64_t y) {
+typename Cost::Feature* row_features(const CostVolumeArgs& args, ThreadMemory& memory, int64_t y) {
   using Feature = typename Cost::Feature;
-  using Rows = ImageRows<typename Cost::Pixel>;
-  const int64_t width = args.width, labels = args.num_disparities;
-  const Rows left{static_cast<const typename Cost::Pixel*>(args.left), args.height, width,
-                  kChannels};
-  const Rows right{static_cast<const typename Cost::Pixel*>(args.right), args.height, width,
-                   kChannels};
-  const int64_t planes = kChannels * Cost::kPlanes * width;
-  auto* left_planes =
+  using Pixel = typename Cost::Pixel;
+  const int64_t width = args.width, planes = kChannels * Cost::kPlanes * width;
+  const ImageRows<Pixel> left{static_cast<const Pixel*>(args.left), args.height, width, kChannels};
+  const ImageRows<Pixel> right{static_cast<const Pixel*>(args.right), args.height, width,
+                               kChannels};
+  auto* features =
       static_cast<Feature*>(memory.reserve(2 * planes * static_cast<int64_t>(sizeof(Feature))));
-  Feature* right_planes = left_planes + planes;
   for (int64_t c = 0; c < kChannels; ++c) {
-    const int64_t offset = c * Cost::kPlanes * width;
-    Cost::fill(args, left, y, c, left_planes + offset, width, 1);
-    Cost::fill(args, right, y, c, right_planes + offset + width - 1, width, -1);
+    Feature* first = features + c * Cost::kPlanes * width;
+    Cost::template fill<1>(args, left, y, c, first, width);
+    Cost::template fill<-1>(args, right, y, c, first + planes + width - 1, width);
   }
+  return features;
+}
+
+template <class Cost, int kChannels, bool kAccumulate>
+void volume_row(const CostVolumeArgs& args, ThreadMemory& memory, int64_t y) {
+  const int64_t width = args.width, labels = args.num_disparities;
+  const auto* left = row_features<Cost, kChannels>(args, memory, y);
+  const auto* right = left + kChannels * Cost::kPlanes * width;
   float* out = args.out + y * width * labels;
   for (int64_t x = 0; x < width; ++x, out += labels) {
     const auto [begin, end] = left_view_labels(x, width, args.min_disparity, labels);
-    for (int64_t l = 0; l < begin; ++l) out[l] = args.border;
+    outside<kAccumulate>(args, 0, begin, out);
     if (begin < end) {
       const int64_t reversed = width - 1 - (x - args.min_disparity - begin);
-      compare<Cost, kChannels>(left_planes + x, right_planes + reversed, width, end - begin,
-                               args.truncation, out + begin);
+      compare<Cost, kChannels, kAccumulate>(left + x, right + reversed, width, end - begin, args,
+                                            out + begin);
     }
-    for (int64_t l = end; l < labels; ++l) out[l] = args.border;
+    outside<kAccumulate>(args, end, labels, out);
   }
 }
 
 template <class Cost, int kChannels>
 void volume(const CostVolumeArgs& args) {
   parallel_strips(args.height, args.threads, nullptr, [&](ThreadMemory& memory, int64_t y) {
-    volume_row<Cost, kChannels>(args, memory, y);
+    args.accumulate ? volume_row<Cost, kChannels, true>(args, memory, y)
+                    : volume_row<Cost, kChannels, false>(args, memory, y);
   });
 }
 
@@ -253,7 +272,7 @@ void volume_of_cost(const CostVolumeArgs& args) {
     case StereoCost::Squared:
       return volume_of_channels<Difference<Pixel, true>>(args);
     case StereoCost::Census:
-      return volume_of_channels<Census<Pixel>>(args);
+      return volume<Census<Pixel>, 1>(args);
   }
 }
 

@@ -15,10 +15,11 @@ struct CostVolumeArgs {
   const void* right;
   PixelType type;
   StereoCost cost;
-  int64_t height, width, channels;
+  int64_t height, width, channels;  ///< census: 1 channel
   int64_t num_disparities, min_disparity;
   int64_t window_height, window_width;
-  float truncation, border;
+  float truncation, border, scale;
+  bool accumulate;
   int threads;
   float* out;
 };

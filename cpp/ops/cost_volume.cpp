@@ -75,6 +75,9 @@ void check_options(const CostVolumeOptions& options) {
     fail("truncation is " + std::to_string(options.truncation) + ", expected a number >= 0");
   }
   if (options.border && std::isnan(*options.border)) fail("border is NaN");
+  if (!(options.scale > 0 && std::isfinite(options.scale))) {
+    fail("scale is " + std::to_string(options.scale) + ", expected a finite number > 0");
+  }
   if (options.cost == StereoCost::Census) {
     const int64_t h = options.window_height, w = options.window_width;
     const bool odd = h >= 1 && w >= 1 && h % 2 == 1 && w % 2 == 1;
@@ -94,6 +97,37 @@ void check_right_view(const float* costs, int64_t height, int64_t width, int64_t
   check_range(num_disparities, min_disparity);
 }
 
+/// The luma of an RGB image when `convert`, else the image itself.
+class Grey {
+ public:
+  Grey(const ImageView& image, bool convert) : data_(image.data) {
+    if (!convert || image.channels == 1) return;
+    const auto pixels = static_cast<std::size_t>(image.height * image.width);
+    if (image.type == PixelType::UInt8) {
+      const auto* rgb = static_cast<const uint8_t*>(image.data);
+      bytes_.resize(pixels);
+      for (std::size_t i = 0; i < pixels; ++i) {
+        const int sum = 299 * rgb[3 * i] + 587 * rgb[3 * i + 1] + 114 * rgb[3 * i + 2];
+        bytes_[i] = static_cast<uint8_t>((sum + 500) / 1000);
+      }
+      data_ = bytes_.data();
+    } else {
+      const auto* rgb = static_cast<const float*>(image.data);
+      floats_.resize(pixels);
+      for (std::size_t i = 0; i < pixels; ++i) {
+        floats_[i] = 0.299F * rgb[3 * i] + 0.587F * rgb[3 * i + 1] + 0.114F * rgb[3 * i + 2];
+      }
+      data_ = floats_.data();
+    }
+  }
+  const void* data() const { return data_; }
+
+ private:
+  const void* data_;
+  std::vector<uint8_t> bytes_;
+  std::vector<float> floats_;
+};
+
 }  // namespace
 
 float worst_cost(StereoCost cost, int64_t channels, int64_t window_height, int64_t window_width) {
@@ -110,7 +144,7 @@ float worst_cost(StereoCost cost, int64_t channels, int64_t window_height, int64
     }
     return 0;
   };
-  return static_cast<float>(each() * channels);
+  return static_cast<float>(each() * (cost == StereoCost::Census ? 1 : channels));
 }
 
 void cost_volume(const ImageView& left, const ImageView& right, const CostVolumeOptions& options,
@@ -120,19 +154,23 @@ void cost_volume(const ImageView& left, const ImageView& right, const CostVolume
   if (out == nullptr) fail("out has no data");
   const float worst =
       worst_cost(options.cost, left.channels, options.window_height, options.window_width);
-  kernels().cost_volume({.left = left.data,
-                         .right = right.data,
+  const bool census = options.cost == StereoCost::Census;
+  const Grey left_grey(left, census), right_grey(right, census);
+  kernels().cost_volume({.left = left_grey.data(),
+                         .right = right_grey.data(),
                          .type = left.type,
                          .cost = options.cost,
                          .height = left.height,
                          .width = left.width,
-                         .channels = left.channels,
+                         .channels = census ? 1 : left.channels,
                          .num_disparities = options.num_disparities,
                          .min_disparity = options.min_disparity,
                          .window_height = options.window_height,
                          .window_width = options.window_width,
                          .truncation = options.truncation,
                          .border = options.border.value_or(std::fmin(worst, options.truncation)),
+                         .scale = options.scale,
+                         .accumulate = options.accumulate,
                          .threads = resolve_threads(options.threads),
                          .out = out});
 }

@@ -31,7 +31,8 @@ mrfcore::ImageView view(const Image<T>& image) {
 template <class T>
 void cost_volume(const Image<T>& left, const Image<T>& right, mrfcore::StereoCost cost,
                  int64_t min_disparity, float truncation, std::optional<float> border,
-                 int64_t window_height, int64_t window_width, int threads, const Volume& out) {
+                 int64_t window_height, int64_t window_width, float scale, bool accumulate,
+                 int threads, const Volume& out) {
   const mrfcore::ImageView left_view = view(left), right_view = view(right);
   if (left_view.height != static_cast<int64_t>(out.shape(0)) ||
       left_view.width != static_cast<int64_t>(out.shape(1))) {
@@ -42,6 +43,8 @@ void cost_volume(const Image<T>& left, const Image<T>& right, mrfcore::StereoCos
                                            .min_disparity = min_disparity,
                                            .truncation = truncation,
                                            .border = border,
+                                           .scale = scale,
+                                           .accumulate = accumulate,
                                            .window_height = window_height,
                                            .window_width = window_width,
                                            .threads = threads};
@@ -53,7 +56,7 @@ template <class T>
 void define_cost_volume(nb::module_& m) {
   m.def("cost_volume", &cost_volume<T>, "left"_a.noconvert(), "right"_a.noconvert(), "cost"_a,
         "min_disparity"_a, "truncation"_a, "border"_a.none(), "window_height"_a, "window_width"_a,
-        "threads"_a, "out"_a.noconvert());
+        "scale"_a, "accumulate"_a, "threads"_a, "out"_a.noconvert());
 }
 
 void right_view_minimum(const ConstVolume& costs, int64_t min_disparity, int threads,

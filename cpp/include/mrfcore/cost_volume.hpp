@@ -23,9 +23,9 @@ enum class StereoCost {
   Absolute,
   /// sum_c (L_c - R_c)^2
   Squared,
-  /// Hamming distance of census codes (Zabih & Woodfill 1994), summed over channels. Bit =
-  /// neighbour
-  /// darker than the centre; windows that leave the image see its border pixels repeated.
+  /// Hamming distance of census codes (Zabih & Woodfill 1994). Bit = neighbour darker than the
+  /// centre; windows that leave the image see its border pixels repeated. RGB images are compared
+  /// by their luma (299 R + 587 G + 114 B) / 1000, rounded on uint8.
   Census,
 };
 
@@ -48,6 +48,10 @@ struct CostVolumeOptions {
   float truncation = std::numeric_limits<float>::infinity();
   /// Cost where x - d leaves the right image, written as it is. Unset: min(truncation, worst_cost).
   std::optional<float> border;
+  /// out = scale * cost, or out += scale * cost: blends costs without a second volume. Applies to
+  /// costs inside the image and to the border alike.
+  float scale = 1.0F;
+  bool accumulate = false;
   int64_t window_height = 7;  ///< census window, odd; at most 65 pixels, that is 64 bits
   int64_t window_width = 9;
   int threads = 0;  ///< 0: MRFCORE_NUM_THREADS, else OpenMP's default
