@@ -162,7 +162,8 @@ def _decorate(axes: Axes, x: str, bounded: bool, gap: float) -> None:
 
     linear = 10.0 ** math.floor(math.log10(min(max(gap, 0.01), 1.0)))
     axes.set_yscale("symlog", linthresh=linear, linscale=0.7)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.4g} %" if value else "0"))
+    signed = FuncFormatter(lambda value, _: f"{value:+.4g} %" if value else "0")
+    axes.yaxis.set_major_formatter(signed)
     if x == "seconds":
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -171,7 +172,11 @@ def _decorate(axes: Axes, x: str, bounded: bool, gap: float) -> None:
     if bounded:
         axes.axhspan(0.0, gap, color="#f3d9a4", alpha=0.8, linewidth=0, zorder=1)
         axes.axhline(0.0, color="#555555", linewidth=0.8, zorder=2)
-        place = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
+        place: dict[str, Any] = {
+            "transform": axes.get_yaxis_transform(),
+            "ha": "left",
+            "va": "center",
+        }
         axes.text(0.01, gap / 2, "the optimum lies here", fontsize=9, color="#7a5a1e", **place)
     axes.set_xlabel("seconds" if x == "seconds" else "iteration")
     reference = "best lower bound" if bounded else "lowest energy"
@@ -219,7 +224,9 @@ def comparison_figure(
     heights = [cell, *plots, *[rows_each * cell] * len(blocks)]
     figure = _new_figure(_WIDTH, sum(heights) + _HEADING)
     # A band for each kind of panel, so that axis labels of one do not shift the others.
-    heading, *bands = figure.subfigures(1 + len(heights), 1, height_ratios=[_HEADING, *heights])
+    ratios = [_HEADING, *heights]
+    grid = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)
+    heading, *bands = grid[:, 0]
     heading.text(0.004, 0.4, title or pair.name, fontsize=18, fontweight="bold", va="center")
     _inputs(bands[0], pair, threshold)
     if traces:
@@ -283,7 +290,9 @@ def _inputs(band: SubFigure, pair: StereoPair, threshold: float) -> None:
     _key(band, grid[0, 3], low, high, pair.disparity is not None, threshold)
 
 
-def _key(band: SubFigure, place: Any, low: float, high: float, truth: bool, threshold: float) -> None:
+def _key(
+    band: SubFigure, place: Any, low: float, high: float, truth: bool, threshold: float
+) -> None:
     """Colour scales of the disparities and of the errors."""
     from mrfcore.viz import colorize_disparity, error_map
 

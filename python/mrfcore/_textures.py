@@ -30,7 +30,7 @@ def _mixed(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     h = h * np.uint32(9)
     h = h ^ (h >> np.uint32(4))
     h = h * np.uint32(0x27D4EB2D)
-    return h ^ (h >> np.uint32(15))
+    return np.asarray(h ^ (h >> np.uint32(15)))
 
 
 def hash01(index: npt.ArrayLike, seed: int) -> Array:

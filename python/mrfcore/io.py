@@ -103,12 +103,12 @@ def read_image(path: PathLike) -> npt.NDArray[np.uint8]:
         raise ValueError(f"{path} holds floating-point pixels, expected 8 or 16 bits per channel")
     if _is_deep(image):
         deep = _integer_pixels(image, path).astype(np.uint32)
-        return ((deep * 255 + 32767) // 65535).astype(np.uint8)
+        return np.asarray(((deep * 255 + 32767) // 65535).astype(np.uint8))
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L")).copy()
+        return np.array(image.convert("L"), np.uint8)
     if image.mode == "LA":
-        return np.asarray(image.getchannel("L")).copy()
-    return np.asarray(image.convert("RGB")).copy()
+        return np.array(image.getchannel("L"), np.uint8)
+    return np.array(image.convert("RGB"), np.uint8)
 
 
 def write_image(path: PathLike, image: npt.ArrayLike) -> None:
@@ -314,7 +314,7 @@ def _read_disparity_image(file: Path, scale: float | None) -> npt.NDArray[np.flo
             f"{file} is an image of mode {image.mode!r}, expected a single-channel disparity map "
             "of 8 or 16 bits"
         )
-    disparity = stored.astype(np.float32) / np.float32(scale)
+    disparity: npt.NDArray[np.float32] = stored.astype(np.float32) / np.float32(scale)
     disparity[stored == 0] = np.nan
     return disparity
 

@@ -130,7 +130,8 @@ def _scale(files: SceneFiles) -> float | None:
     """The scale of 8-bit maps; the larger versions of the 2003 scenes store finer units."""
     if files.scale == 4.0:
         with Image.open(files.left) as image:
-            return files.scale * _QUARTER_WIDTH / max(_QUARTER_WIDTH, image.width)
+            width = int(image.width)
+        return files.scale * _QUARTER_WIDTH / max(_QUARTER_WIDTH, width)
     return files.scale
 
 

@@ -90,7 +90,8 @@ class StereoMatchingDataset:
     @staticmethod
     def _image(path: Path) -> Image.Image:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            rgb: Image.Image = image.convert("RGB")
+        return rgb
 
     @staticmethod
     def _truth(scene: SceneFiles, path: Path | None) -> tuple[Disparity, Mask]:
