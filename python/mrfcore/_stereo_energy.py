@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The energy that match() minimises: data term, potential and edge weights, with their defaults."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mrfcore._arrays import to_numpy
+from mrfcore._images import number
+from mrfcore._minimize import _choice
+from mrfcore._stereo_costs import (
+    COSTS,
+    DisparityRange,
+    census_window,
+    empty_volume,
+    exponential_weights,
+    write_costs,
+)
+from mrfcore.potentials import Potential, TruncatedLinear
+
+__all__ = ["StereoEnergy", "stereo_energy"]
+
+# Chosen on Tsukuba, Venus, Teddy, Cones and Motorcycle by the mean share of bad pixels (threshold
+# 1, non-occluded). The optimum is flat: see docs/stereo.md.
+CENSUS_SHARE = 2.5  # per bit of a 5 x 5 window
+COLOUR_SHARE = 1.5  # spread over the channels
+CHANNEL_TRUNCATION = 20.0
+STEP = 14.0  # of one pixel in disparity, where the image is flat
+MAX_STEPS = 4.0
+
+
+class StereoEnergy(NamedTuple):
+    """Arguments of minimize()."""
+
+    unary: npt.NDArray[Any]
+    potential: Potential | npt.ArrayLike
+    weights: Any
+
+
+def stereo_energy(
+    left: npt.NDArray[Any],
+    right: npt.NDArray[Any],
+    labels: DisparityRange,
+    *,
+    cost: str | npt.ArrayLike,
+    window: int | tuple[int, int] | None,
+    truncation: float | None,
+    potential: Potential | npt.ArrayLike | None,
+    weights: str | float | npt.ArrayLike,
+    connectivity: int,
+    threads: int,
+) -> StereoEnergy:
+    """See `stereo.match`; left and right are checked images [H, W, C]."""
+    size = census_window((5, 5) if window is None else window)
+    limit = None if truncation is None else number("truncation", truncation)
+    edges = _edge_weights(left, weights, connectivity)
+    if not isinstance(cost, str):
+        if potential is None:
+            raise ValueError("potential: needed with a cost volume of your own, got None")
+        return StereoEnergy(_own_volume(cost, left, labels.count), potential, edges)
+    _choice("cost", cost, ("mixed", *COSTS))
+    _refuse_unit_scale(left, right)
+    unary = _volume(left, right, labels, cost, size, limit, threads)
+    if potential is not None:
+        return StereoEnergy(unary, potential, edges)
+    # The same share of the energy per node, however many edges it has.
+    step = np.float32(_step(cost, left.shape[2], size) * 4 / connectivity)
+    return StereoEnergy(unary, TruncatedLinear(MAX_STEPS), step * edges)
+
+
+def _volume(
+    left: npt.NDArray[Any],
+    right: npt.NDArray[Any],
+    labels: DisparityRange,
+    cost: str,
+    window: tuple[int, int],
+    truncation: float | None,
+    threads: int,
+) -> npt.NDArray[np.float32]:
+    channels = left.shape[2]
+    if truncation is None:
+        truncation = _default_truncation(cost, channels)
+    volume = empty_volume(left, labels.count)
+    if cost != "mixed":
+        write_costs(
+            volume,
+            left,
+            right,
+            labels.minimum,
+            cost,
+            truncation=truncation,
+            window=window,
+            threads=threads,
+        )
+        return volume
+    write_costs(
+        volume,
+        left,
+        right,
+        labels.minimum,
+        "census",
+        window=window,
+        scale=CENSUS_SHARE * 24 / _bits(window),
+        threads=threads,
+    )
+    write_costs(
+        volume,
+        left,
+        right,
+        labels.minimum,
+        "birchfield_tomasi",
+        truncation=truncation,
+        scale=COLOUR_SHARE / channels,
+        accumulate=True,
+        threads=threads,
+    )
+    return volume
+
+
+def _bits(window: tuple[int, int]) -> int:
+    return max(1, window[0] * window[1] - 1)
+
+
+def _default_truncation(cost: str, channels: int) -> float | None:
+    if cost == "census":
+        return None
+    return channels * (CHANNEL_TRUNCATION**2 if "squared" in cost else CHANNEL_TRUNCATION)
+
+
+def _step(cost: str, channels: int, window: tuple[int, int]) -> float:
+    """Cost of one pixel's step, in the units of the data term."""
+    if cost == "mixed":
+        return STEP
+    if cost == "census":
+        return STEP / CENSUS_SHARE / 24 * _bits(window)
+    return channels * (20.0 if "squared" in cost else 4.0)
+
+
+def _edge_weights(left: npt.NDArray[Any], weights: Any, connectivity: int) -> Any:
+    """What minimize() takes; checks of numbers and arrays are left to it."""
+    if not isinstance(weights, str):
+        return weights
+    _choice("weights", weights, ("exponential", "constant"))
+    return exponential_weights(left, connectivity) if weights == "exponential" else 1.0
+
+
+def _own_volume(cost: npt.ArrayLike, left: npt.NDArray[Any], labels: int) -> npt.NDArray[Any]:
+    volume = to_numpy("cost", cost)
+    expected = [*left.shape[:2], labels]
+    if list(volume.shape) != expected:
+        raise ValueError(
+            f"cost: expected a name or a volume [H, W, D] = {expected}, "
+            f"got shape {list(volume.shape)}"
+        )
+    return volume
+
+
+def _refuse_unit_scale(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> None:
+    """Images of 0..1 would pass for black ones: every default is made for 0..255."""
+    if left.dtype == np.uint8:
+        return
+    greatest = max(float(np.abs(left).max()), float(np.abs(right).max()))
+    if 0 < greatest <= 1:
+        raise ValueError(
+            f"left, right: expected float pixels on the 0..255 scale, got values up to "
+            f"{greatest:g}; multiply by 255"
+        )

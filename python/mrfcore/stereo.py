@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dense stereo: matching costs, edge weights, and disparity maps of rectified pairs.
+
+>>> from mrfcore import stereo
+>>> r = stereo.match(left, right, num_disparities=64)
+>>> r.disparity, r.valid
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrfcore._images import as_pair, number
+from mrfcore._minimize import _integer, _threads, minimize
+from mrfcore._result import Progress, Trace
+from mrfcore._stereo_costs import (
+    COSTS,
+    cost_volume,
+    disparity_range,
+    exponential_weights,
+    gradient_weights,
+)
+from mrfcore._stereo_energy import stereo_energy
+from mrfcore._stereo_post import Checks, disparity_map
+from mrfcore.potentials import Potential
+
+__all__ = [
+    "COSTS",
+    "StereoResult",
+    "cost_volume",
+    "exponential_weights",
+    "gradient_weights",
+    "match",
+]
+
+
+@dataclass(frozen=True)
+class StereoResult:
+    """A disparity map and what is known about it. H x W is the size of the left image."""
+
+    disparity: npt.NDArray[np.float32]
+    """[H, W] in pixels (not scaled by 16 or 256): left pixel (y, x) matches right (y, x - d).
+    NaN: no disparity."""
+    valid: npt.NDArray[np.bool_]
+    """[H, W]: matched and passed all checks. Elsewhere `disparity` is filled in, or NaN."""
+    labels: npt.NDArray[np.int32]
+    """[H, W]: the minimiser's labelling, before all checks; disparity min_disparity + label."""
+    min_disparity: int
+    energy: float
+    """Of `labels`."""
+    lower_bound: float | None
+    """No labelling has less energy. None unless lower_bound=True."""
+    gap: float | None
+    """(energy - lower_bound) / |energy|; None without a bound."""
+    iterations: int
+    trace: Trace | None
+    costs: npt.NDArray[np.float32] | None
+    """[H, W, D]: the solver's costs; None unless return_costs=True."""
+
+    def __repr__(self) -> str:
+        height, width = self.disparity.shape
+        return (
+            f"StereoResult(disparity=[{height}, {width}], valid={self.valid.mean():.1%}, "
+            f"energy={self.energy:.6g}, iterations={self.iterations})"
+        )
+
+
+def match(
+    left: Any,
+    right: Any,
+    num_disparities: int,
+    min_disparity: int = 0,
+    *,
+    cost: str | npt.ArrayLike = "mixed",
+    window: int | tuple[int, int] | None = None,
+    truncation: float | None = None,
+    potential: Potential | npt.ArrayLike | None = None,
+    weights: str | float | npt.ArrayLike = "exponential",
+    solver: str = "trwp",
+    connectivity: int = 4,
+    iterations: int = 10,
+    lower_bound: bool = False,
+    trace: bool = False,
+    left_right_check: bool = True,
+    max_difference: float = 1.0,
+    uniqueness: float = 0.0,
+    speckle_size: int = 100,
+    subpixel: bool = True,
+    smoothing: int = 12,
+    fill: bool = True,
+    return_costs: bool = False,
+    threads: int | None = None,
+    callback: Callable[[Progress], object] | None = None,
+    **solver_options: Any,
+) -> StereoResult:
+    """Disparities of the left image of a rectified pair.
+
+    Matching costs, one `minimize`, then checks and refinement. Steps, in this order: sub-pixel
+    values, left-right and uniqueness checks, speckle removal, smoothing, hole filling.
+
+    Args:
+        left: image [H, W] or [H, W, 3], uint8 or floats on the same 0..255 scale.
+        right: image like left; matches of (y, x) lie at (y, x - d).
+        num_disparities: D; disparities min_disparity .. min_disparity + D - 1 are searched.
+        min_disparity: may be negative.
+        cost: "mixed" (2.5 census on 5 x 5 pixels + 0.5 Birchfield-Tomasi truncated at 20 per
+            channel: the one tells texture apart under changes of light, the other places edges), a
+            cost of `cost_volume`, or your own volume [H, W, D].
+        window: census window, see `cost_volume`; None: 5 x 5.
+        truncation: of the cost (for "mixed", of the Birchfield-Tomasi part). None: 20 per channel
+            for "mixed", "birchfield_tomasi" and "absolute", 400 for the squared ones, none else.
+        potential: V of `minimize`, or None: TruncatedLinear(4) in units that suit the cost (one
+            pixel's step is worth 14 for "mixed", as much in proportion for the other costs, and
+            with 8 or 16 connections 1/2 or 1/4 of it). Needed with a volume of your own.
+        weights: "exponential" (`exponential_weights` of the left image), "constant", or weights of
+            `minimize`: a number or [P, H, W]. With potential=None they multiply its units.
+        solver: see `minimize`.
+        connectivity: see `minimize`.
+        iterations: see `minimize`.
+        lower_bound: see `minimize`.
+        trace: see `minimize`.
+        left_right_check: a pixel is valid if its match in the right image points back at it, give
+            or take max_difference. The right view's labels come from the same costs, read along
+            diagonals: exact for the matching costs, and no second solve.
+        max_difference: pixels, see left_right_check.
+        uniqueness: a pixel is valid if every label further than 1 from the best costs at least
+            (1 + uniqueness) times as much. 0: no check. OpenCV's uniquenessRatio 10 is 0.1.
+        speckle_size: connected patches of at most so many pixels become invalid; 0 spares all.
+        subpixel: refine by a parabola through the solver's costs.
+        smoothing: radius in pixels of the joint bilateral filter over valid disparities that
+            differ by less than 1.5; 0 for none.
+        fill: give invalid pixels the lesser of the nearest valid disparities in their row (what one
+            view hides lies behind); False leaves NaN. `valid` tells them apart either way.
+        return_costs: keep the solver's costs.
+        threads: see `minimize`.
+        callback: see `minimize`.
+        **solver_options: see `minimize`.
+
+    Returns:
+        StereoResult.
+
+    Raises:
+        ValueError, TypeError: an argument is of the wrong shape, value or type; float images that
+            look like 0..1.
+        MemoryError: it does not fit; raised before allocating.
+    """
+    pair = as_pair(left, right)
+    labels = disparity_range(num_disparities, min_disparity)
+    checks = Checks(
+        left_right=bool(left_right_check),
+        max_difference=number("max_difference", max_difference),
+        uniqueness=number("uniqueness", uniqueness),
+        speckle_size=_count("speckle_size", speckle_size),
+        subpixel=bool(subpixel),
+        smoothing=_count("smoothing", smoothing),
+        fill=bool(fill),
+        threads=_threads(threads),
+    )
+    energy = stereo_energy(
+        *pair,
+        labels,
+        cost=cost,
+        window=window,
+        truncation=truncation,
+        potential=potential,
+        weights=weights,
+        connectivity=connectivity,
+        threads=checks.threads,
+    )
+    result = minimize(
+        energy.unary,
+        energy.potential,
+        energy.weights,
+        solver=solver,
+        connectivity=connectivity,
+        iterations=iterations,
+        trace=trace,
+        lower_bound=lower_bound,
+        threads=threads,
+        callback=callback,
+        **solver_options,
+    )
+    disparity, valid = disparity_map(result.costs, result.labels, pair[0], labels.minimum, checks)
+    return StereoResult(
+        disparity=disparity,
+        valid=valid,
+        labels=result.labels,
+        min_disparity=labels.minimum,
+        energy=float(result.energy),
+        lower_bound=None if result.lower_bound is None else float(result.lower_bound),
+        gap=None if result.gap is None else float(result.gap),
+        iterations=int(result.iterations),
+        trace=result.trace,
+        costs=result.costs if return_costs else None,
+    )
+
+
+def _count(name: str, value: object) -> int:
+    count = _integer(name, value)
+    if count < 0:
+        raise ValueError(f"{name}: expected a number >= 0, got {value}")
+    return count
