@@ -43,13 +43,13 @@ struct ChainRule {
   void node(int64_t pixel, const double* message, double* h) const { step(pixel, message, h); }
 
  private:
+  /// Pair 0 is the horizontal one. (Strides do not tell: both are 1 in an image one pixel wide.)
+  bool walks_columns() const { return args.pair == 0; }
   int64_t outer(int64_t pixel) const {
-    return geometry.outer_stride == 1 ? pixel % geometry.inner_stride
-                                      : pixel / geometry.outer_stride;
+    return walks_columns() ? pixel % geometry.inner_stride : pixel / geometry.outer_stride;
   }
   int64_t inner(int64_t pixel) const {
-    return geometry.outer_stride == 1 ? pixel / geometry.inner_stride
-                                      : pixel % geometry.outer_stride;
+    return walks_columns() ? pixel / geometry.inner_stride : pixel % geometry.outer_stride;
   }
   int64_t scanline(int64_t pixel) const {
     const int64_t t = outer(pixel);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Costs c = theta + sum of messages in canonical order (Eq 3.7) and their arg-min, lowest label on
 // ties (Eq 3.8).
+#include "cpu/costs.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
@@ -31,8 +32,7 @@ void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
   if (a.sum != nullptr) {
     for (int64_t l = 0; l < n; l += kLanes<T>) store(a.sum + at + l, load(row + l));
   }
-  if (a.costs != nullptr)
-    std::memcpy(a.costs + pixel * a.shape.labels, row, sizeof(T) * size_t(a.shape.labels));
+  if (a.costs != nullptr) write_costs(row, a.shape.labels, a.costs + pixel * a.shape.labels);
   if (a.labels != nullptr) a.labels[pixel] = first_minimum(row, n);
 }
 

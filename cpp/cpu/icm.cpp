@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Iterated conditional modes (Eq 2.29-2.32), colour by colour: nodes of a colour share no edge, so
 // they may change together and the energy still never rises.
+#include "cpu/costs.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
@@ -40,8 +41,7 @@ void icm_sweep(const IcmArgs<T>& a) {
       T* row = static_cast<T*>(memory.reserve(row_bytes));
       for (int64_t x = 0; x < s.width; ++x) {
         conditioned_costs(a, y, x, row);
-        std::memcpy(a.costs + (y * s.width + x) * s.labels, row,
-                    sizeof(T) * static_cast<size_t>(s.labels));
+        write_costs(row, s.labels, a.costs + (y * s.width + x) * s.labels);
       }
     });
     return;
