@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// The yardstick computes what the library computes: otherwise comparing their times means nothing.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "instance.hpp"
+
+namespace mrfcore::bench {
+namespace {
+
+struct Solved {
+  std::vector<int32_t> labels;
+  std::vector<float> costs;
+  double energy;
+};
+
+Solved solve(const Problem<float>& problem, Solver solver, int iterations) {
+  Options options;
+  options.solver = solver;
+  options.iterations = iterations;
+  const auto pixels = static_cast<std::size_t>(problem.pixels());
+  Solved s{std::vector<int32_t>(pixels),
+           std::vector<float>(pixels * static_cast<std::size_t>(problem.labels)), 0.0};
+  s.energy = minimize(problem, options, {s.labels.data(), s.costs.data()})[0].energy;
+  return s;
+}
+
+/// The plain loop's labels and costs after the same number of iterations.
+Solved solve_plainly(const Problem<float>& problem, Solver solver, int iterations) {
+  const PlainInstance instance(problem);
+  const PlainProblem& p = instance.problem();
+  std::vector<float> volumes(static_cast<std::size_t>(p.directions) * p.volume());
+  for (int k = 0; k < iterations; ++k) {
+    if (solver == Solver::TRWP) {
+      plain_trwp_iteration(p, 2.0f / static_cast<float>(p.directions), volumes.data());
+    } else if (solver == Solver::ISGMR) {
+      std::vector<float> fresh(volumes.size());
+      plain_isgmr_iteration(p, volumes.data(), fresh.data());
+      volumes = std::move(fresh);
+    } else {
+      plain_sgm(p, volumes.data());
+    }
+  }
+  const float* unary = solver == Solver::SGM ? nullptr : p.unary;  // SGM's paths contain it
+  Solved s{std::vector<int32_t>(p.height * p.width), std::vector<float>(p.volume()), 0.0};
+  plain_labels(p, unary, volumes.data(), s.labels.data());
+  for (std::size_t i = 0; i < p.volume(); ++i) {
+    s.costs[i] = unary != nullptr ? unary[i] : 0.0f;
+    for (std::size_t d = 0; d < static_cast<std::size_t>(p.directions); ++d) {
+      s.costs[i] += volumes[d * p.volume() + i];
+    }
+  }
+  s.energy = energy(problem, s.labels.data())[0];
+  return s;
+}
+
+class PlainLoops : public testing::TestWithParam<std::tuple<Solver, int, std::string>> {};
+
+TEST_P(PlainLoops, AgreeWithTheLibrary) {
+  const auto [solver, connectivity, potential] = GetParam();
+  const Instance instance(9, 13, 11);
+  const auto problem =
+      instance.problem(make_potential(potential, instance.labels), 3.0f, connectivity);
+  const int iterations = solver == Solver::SGM ? 1 : 3;
+  const Solved ours = solve(problem, solver, iterations);
+  const Solved plain = solve_plainly(problem, solver, iterations);
+  // Whole-number messages (all but TRWP's) are exact; TRWP's are sums in another order.
+  const float tolerance = solver == Solver::TRWP ? 1e-2f : 0.0f;
+  for (std::size_t i = 0; i < ours.costs.size(); ++i) {
+    ASSERT_NEAR(ours.costs[i], plain.costs[i], tolerance) << "cell " << i;
+  }
+  if (solver != Solver::TRWP) {
+    EXPECT_EQ(ours.labels, plain.labels);
+  }
+  EXPECT_NEAR(ours.energy, plain.energy, 1e-3 * std::abs(ours.energy));
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, PlainLoops,
+                         testing::Combine(testing::Values(Solver::TRWP, Solver::ISGMR, Solver::SGM),
+                                          testing::Values(4, 8, 16),
+                                          testing::Values("table", "truncated_linear", "linear")),
+                         [](const auto& info) {
+                           const Solver solver = std::get<0>(info.param);
+                           const std::string name =
+                               solver == Solver::TRWP ? "TRWP"
+                                                      : (solver == Solver::ISGMR ? "ISGMR" : "SGM");
+                           return name + std::to_string(std::get<1>(info.param)) + "_" +
+                                  std::get<2>(info.param);
+                         });
+
+TEST(PlainLoopsOperations, CountWhatTheLoopsDo) {
+  // 4 directions, 10 labels: 40 pairs per cell, each theta + 4 messages, rho, -, w, +, min.
+  EXPECT_EQ(plain_operations_per_cell(Solver::TRWP, 10, 4), 40 * 9);
+  EXPECT_EQ(convolution_operations_per_cell(make_potential("table", 10), 10, 4), 80);
+  // Distances up to 8 in the doublings 1, 2, 4.
+  EXPECT_EQ(convolution_operations_per_cell(make_potential("truncated_linear", 10), 10, 4), 44);
+}
+
+}  // namespace
+}  // namespace mrfcore::bench
