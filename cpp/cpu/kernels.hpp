@@ -4,8 +4,8 @@
 //
 // Padding rule: internal rows have `stride` labels, a multiple of the vector length. Labels l >= L
 // of a unary row hold kForbidden, so padded labels behave like forbidden ones: no minimum ever
-// picks them and kernels need no masks. Padding of message rows is arbitrary but finite and never
-// below the row's minimum.
+// picks them and kernels need no masks. Padding of message rows lies between the row's minimum and
+// the largest message V allows: subtracted from a unary's padding it disappears in rounding.
 #pragma once
 
 #include <cstdint>

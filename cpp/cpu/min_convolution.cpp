@@ -55,7 +55,7 @@ void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const 
   const int64_t row = plan.row();
   T cap[kGroup];
   for (int g = 0; g < count; ++g) {
-    cap[g] = plan.capped ? row_min(h + g * row, plan.stride) + w[g] * plan.cap : kForbidden<T>;
+    cap[g] = row_min(h + g * row, plan.stride) + w[g] * plan.cap;
   }
   if (plan.doubling_steps == 0) {
     for (int g = 0; g < count; ++g, h += row, out += plan.stride) {
@@ -115,8 +115,7 @@ inline void shift_block(const MinConvolutionPlan<T>& plan, const T* h, T w, Vec<
 template <class T>
 void shift(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out, T*) {
   for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
-    const T cap_value = plan.capped ? row_min(h, plan.stride) + w[g] * plan.cap : kForbidden<T>;
-    const Vec<T> cap = splat<T>(cap_value);
+    const Vec<T> cap = splat<T>(row_min(h, plan.stride) + w[g] * plan.cap);
     int64_t l = 0;
     for (; l + 4 * kLanes<T> <= plan.stride; l += 4 * kLanes<T>)
       shift_block<T, 4>(plan, h, w[g], cap, l, out);
@@ -165,7 +164,6 @@ void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, co
     } else {
       for (int64_t l = 0; l < plan.stride; l += kLanes<T>) store(out + l, splat<T>(lowest));
     }
-    if (!plan.capped) continue;
     const Vec<T> cap = splat<T>(lowest + w[g] * plan.cap);
     for (int64_t l = 0; l < plan.stride; l += kLanes<T>) store(out + l, vmin(load(out + l), cap));
   }

@@ -21,12 +21,12 @@ template <class T>
 struct MinConvolutionPlan {
   MinConvolutionKind kind;
   int labels;
-  int64_t stride;      ///< padded labels per row
-  int64_t guard;       ///< labels of kForbidden kept on either side of an h row, a multiple of the
-                       ///< vector length
-  T p1;                ///< SGMPenalty
-  T cap;               ///< value of V beyond `band`, Potts: 1, SGMPenalty: p2
-  bool capped;         ///< false: no truncation
+  int64_t stride;  ///< padded labels per row
+  int64_t guard;   ///< labels of kForbidden kept on either side of an h row, a multiple of the
+                   ///< vector length
+  T p1;            ///< SGMPenalty
+  T cap;  ///< largest V: no label costs more than min h + w cap. Keeps padded labels, which
+          ///< are too far from all others, as cheap as real ones
   int doubling_steps;  ///< TruncatedLinear
   int band;            ///< Shift: largest |l - m| with its own value
   const T* shift;      ///< Shift: V(0..band)

@@ -44,6 +44,7 @@ template <class T>
 void OwnedPlan<T>::choose(const Potential& potential, MinConvolution path) {
   const int64_t labels = plan_.labels;
   plan_.kind = MinConvolutionKind::Table;
+  plan_.cap = static_cast<T>(potential(0, labels - 1));  // all but tables grow with |l - m|
   if (path == MinConvolution::General) return;
   const double a = potential.a();
   switch (potential.kind()) {
@@ -58,16 +59,12 @@ void OwnedPlan<T>::choose(const Potential& potential, MinConvolution path) {
     case PotentialKind::TruncatedLinear:
       plan_.kind = MinConvolutionKind::TruncatedLinear;
       plan_.doubling_steps = doubling_steps_for(last_below(a, labels));
-      plan_.capped = a < static_cast<double>(labels - 1);
-      plan_.cap = plan_.capped ? static_cast<T>(a) : T(0);
       break;
     case PotentialKind::TruncatedQuadratic: {
       const int64_t band = last_below(std::sqrt(a), labels);
       plan_.kind =
           band <= kLargestShiftBand ? MinConvolutionKind::Shift : MinConvolutionKind::Envelope;
       plan_.band = static_cast<int>(band);
-      plan_.capped = band < labels - 1;
-      plan_.cap = plan_.capped ? static_cast<T>(a) : T(0);
       break;
     }
     case PotentialKind::Huber:
