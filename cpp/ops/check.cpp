@@ -47,6 +47,7 @@ void check_problem(const Problem<T>& p) {
     bad("unary: expected a non-empty [B, H, W, L], got shape " +
         shape_text(p.batch, p.height, p.width, p.labels));
   }
+  if (p.unary == nullptr) bad("unary: expected an array, got a null pointer");
   if (p.labels > std::numeric_limits<int32_t>::max() / 2) {
     bad("unary: expected fewer than 2^30 labels, got L = " + std::to_string(p.labels));
   }
@@ -81,6 +82,7 @@ void check_unary_values(const Problem<T>& p, int threads) {
 
 void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height,
                   int64_t width, int64_t label_count) {
+  if (labels == nullptr) bad(std::string(name) + ": expected an array, got a null pointer");
   for (int64_t i = 0; i < batch * height * width; ++i) {
     if (labels[i] >= 0 && labels[i] < label_count) continue;
     bad(std::string(name) + ": expected labels 0.." + std::to_string(label_count - 1) + ", got " +

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <stdexcept>
 #include <string>
 
 #include "mrfcore/error.hpp"
@@ -233,6 +234,8 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
                                  const Outputs<T>& outputs) {
   check_problem(problem);
   check_options(problem, options);
+  if (outputs.labels == nullptr)
+    throw std::invalid_argument("labels: expected an array to write to, got a null pointer");
   const cpu::Kernels<T>& kernels = kernels_for_labels<T>(problem.labels);
   const int threads = resolve_threads(options.threads);
   constexpr int64_t kSmallItem = 1 << 21;
