@@ -18,13 +18,14 @@ PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' $(if $(CI), \
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# $(1), $(2): arguments for Google Benchmark and for pytest-benchmark.
+# Arguments of the three parts: against the plain loops, Google Benchmark, pytest-benchmark.
 define run_benchmarks
 mkdir -p build/bench
-@test -x build/release/bench/mrfcore_bench || echo 'No C++ benchmarks: Google Benchmark is missing'
-test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(1) \
+$(BIN)/python bench/run.py $(1)
+test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(2) \
   --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
-$(BIN)/python -m pytest bench -q $(2) --benchmark-json=build/bench/python.json
+test -z '$(wildcard bench/bench_*.py)' || \
+  $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp python third_party CMakeLists.txt pyproject.toml README.md))
@@ -76,11 +77,11 @@ format: $(VENV)/.lint ## Let clang-format and ruff rewrite the files
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in build/bench/*.json
-	$(call run_benchmarks,,)
+bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in bench/results and build/bench
+	$(call run_benchmarks,,,)
 
-bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs, about a minute
-	$(call run_benchmarks,--benchmark_min_time=0.05,--benchmark-min-rounds=2 --benchmark-max-time=0.1)
+bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs
+	$(call run_benchmarks,--quick,--benchmark_min_time=0.05,--benchmark-min-rounds=2 --benchmark-max-time=0.1)
 
 develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
 	$(PIP) install --no-build-isolation $(PACKAGE_FLAGS) -e '.[demo,test]'
