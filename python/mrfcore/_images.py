@@ -13,7 +13,12 @@ import numpy.typing as npt
 from mrfcore import _core
 from mrfcore._arrays import to_numpy
 
-__all__ = ["as_image", "as_pair", "fraction", "number", "require_memory"]
+__all__ = ["as_image", "as_pair", "fraction", "number", "require_memory", "shape_of"]
+
+
+def shape_of(x: Any) -> list[int]:
+    """For messages."""
+    return [int(n) for n in np.shape(x)]
 
 
 def as_image(name: str, x: object) -> npt.NDArray[Any]:
@@ -29,7 +34,7 @@ def as_image(name: str, x: object) -> npt.NDArray[Any]:
     if array.ndim != 3 or array.shape[2] not in (1, 3):
         raise ValueError(
             f"{name}: expected an image [H, W] (grey), [H, W, 1] or [H, W, 3] (RGB), "
-            f"got shape {list(np.shape(x))}"  # type: ignore[arg-type]
+            f"got shape {shape_of(x)}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name}: expected at least one pixel, got shape {list(array.shape)}")
@@ -50,8 +55,7 @@ def as_pair(left: object, right: object) -> tuple[npt.NDArray[Any], npt.NDArray[
     first, second = as_image("left", left), as_image("right", right)
     if first.shape != second.shape:
         raise ValueError(
-            f"right: expected shape {list(np.shape(left))} as of left, "  # type: ignore[arg-type]
-            f"got {list(np.shape(right))}"  # type: ignore[arg-type]
+            f"right: expected shape {shape_of(left)} as of left, got {shape_of(right)}"
         )
     if first.dtype != second.dtype:
         first, second = first.astype(np.float32), second.astype(np.float32)

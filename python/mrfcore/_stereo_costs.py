@@ -25,7 +25,7 @@ _PAIRS = ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (2, 1), (2, -1), (1, -2))
 class DisparityRange(NamedTuple):
     """Label l stands for the disparity `minimum` + l."""
 
-    count: int
+    size: int
     minimum: int
 
 
@@ -93,7 +93,7 @@ def cost_volume(
     out_type = np.dtype(dtype)
     if out_type not in (np.float32, np.float64):
         raise TypeError(f"dtype: expected float32 or float64, got {out_type}")
-    volume = empty_volume(first, labels.count)
+    volume = empty_volume(first, labels.size)
     write_costs(
         volume,
         first,

@@ -60,7 +60,7 @@ def stereo_energy(
     if not isinstance(cost, str):
         if potential is None:
             raise ValueError("potential: needed with a cost volume of your own, got None")
-        return StereoEnergy(_own_volume(cost, left, labels.count), potential, edges)
+        return StereoEnergy(_own_volume(cost, left, labels.size), potential, edges)
     _choice("cost", cost, ("mixed", *COSTS))
     _refuse_unit_scale(left, right)
     unary = _volume(left, right, labels, cost, size, limit, threads)
@@ -83,7 +83,7 @@ def _volume(
     channels = left.shape[2]
     if truncation is None:
         truncation = _default_truncation(cost, channels)
-    volume = empty_volume(left, labels.count)
+    volume = empty_volume(left, labels.size)
     if cost != "mixed":
         write_costs(
             volume,

@@ -99,7 +99,8 @@ def consistent(left: Labels, right: Labels, min_disparity: int, tolerance: float
     target = np.arange(width, dtype=np.int64) - min_disparity - left
     inside = (target >= 0) & (target < width)
     back = np.take_along_axis(right, np.clip(target, 0, width - 1), axis=1)
-    return inside & (back >= 0) & (np.abs(back - left) <= tolerance)
+    agree: Bools = inside & (back >= 0) & (np.abs(back - left) <= tolerance)
+    return agree
 
 
 def unique(costs: Floats, labels: Labels, margin: float) -> Bools:
@@ -113,7 +114,8 @@ def unique(costs: Floats, labels: Labels, margin: float) -> Bools:
     for label in range(costs.shape[2]):
         other = np.abs(labels - label) > 1
         np.minimum(rival, np.where(other, costs[:, :, label], np.inf), out=rival)
-    return rival >= (1.0 + margin) * best
+    clear: Bools = rival >= (1.0 + margin) * best
+    return clear
 
 
 def subpixel_offsets(costs: Floats, labels: Labels) -> Floats:
@@ -163,14 +165,17 @@ def fill_background(disparity: Floats) -> Floats:
     known = ~np.isnan(disparity)
     rows = np.flatnonzero(known.any(axis=1))
     if rows.size == 0:
-        return disparity.copy()
+        nothing: Floats = disparity.copy()
+        return nothing
     left = np.fmax.accumulate(np.where(known, _columns(disparity), np.nan), axis=1)
     right = np.fmin.accumulate(np.where(known, _columns(disparity), np.nan)[:, ::-1], axis=1)
     from_left = _gather(disparity, left)
     from_right = _gather(disparity, right[:, ::-1])
     filled = np.where(known, disparity, np.fmin(from_left, from_right))
-    nearest = rows[np.abs(np.arange(disparity.shape[0])[:, np.newaxis] - rows).argmin(axis=1)]
-    return filled[nearest].astype(np.float32)
+    # Index of the nearest of `rows`: how many midpoints of successive ones lie above (times 2).
+    above = np.searchsorted(rows[1:] + rows[:-1], 2 * np.arange(disparity.shape[0]))
+    complete: Floats = filled[rows[above]]
+    return complete
 
 
 def _columns(disparity: Floats) -> npt.NDArray[np.float64]:
@@ -181,4 +186,6 @@ def _gather(disparity: Floats, columns: npt.NDArray[np.float64]) -> Floats:
     """disparity[y, columns[y, x]], NaN where the column is NaN."""
     nowhere = np.isnan(columns)
     index = np.where(nowhere, 0, columns).astype(np.int64)
-    return np.where(nowhere, np.float32(np.nan), np.take_along_axis(disparity, index, axis=1))
+    values: Floats = np.take_along_axis(disparity, index, axis=1)
+    values[nowhere] = np.nan
+    return values
