@@ -24,7 +24,7 @@ mkdir -p build/bench
 $(BIN)/python bench/run.py $(1)
 test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(2) \
   --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
-test -z '$(wildcard bench/bench_*.py)' || \
+test -z '$(wildcard bench/test_*.py)' || \
   $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
