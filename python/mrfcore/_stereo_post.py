@@ -133,8 +133,9 @@ def subpixel_offsets(costs: Floats, labels: Labels) -> Floats:
     with np.errstate(invalid="ignore"):  # inf - inf at forbidden labels
         bend = below - 2 * here + above
         bends = (bend > 0) & np.isfinite(bend) & (middle[:, :, 0] == labels)
+        slope = below - above
     offset = np.zeros(labels.shape, np.float32)
-    np.divide(below - above, 2 * bend, out=offset, where=bends)
+    np.divide(slope, 2 * bend, out=offset, where=bends)
     return np.clip(offset, -0.5, 0.5)
 
 
