@@ -17,7 +17,7 @@ from PIL import Image
 
 from reference import truncated_linear, truncated_quadratic
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ INSTANCES = {
 def read_image(path: Path, grey: bool) -> Ints:
     """[H, W, C] integers."""
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("L" if grey else "RGB"), np.int64)
+        pixels = np.asarray(image.convert("L" if grey else "RGB"), np.int32)
     return pixels[..., None] if grey else pixels
 
 
@@ -105,7 +105,7 @@ def birchfield_tomasi(
     largest = 255 * channels if cap is None else cap
     low_l, high_l = _interval(left)
     low_r, high_r = _interval(right)
-    cost = np.full((height, width, num_labels), largest, np.int64)
+    cost = np.full((height, width, num_labels), largest, np.int32)
     for d in range(min(num_labels, width)):
         here, there = np.s_[:, d:], np.s_[:, : width - d]
         a = np.maximum(0, np.maximum(left[here] - high_r[there], low_r[there] - left[here]))
@@ -131,7 +131,7 @@ def build(instance: Instance, data: Path) -> tuple[Ints, npt.NDArray[np.float64]
     second = read_image(data / instance.right, instance.grey)
     weights = np.ones((2, *first.shape[:2]))
     if "denoise" in instance.left:
-        unary = (first - np.arange(instance.num_labels)) ** 2 * (second != 0)
+        unary = (first - np.arange(instance.num_labels, dtype=np.int32)) ** 2 * (second != 0)
         return unary, weights
     unary = birchfield_tomasi(first, second, instance.num_labels, instance.squared, instance.cap)
     if instance.gradient is not None:
