@@ -32,10 +32,25 @@ struct NodeBuffers {
   }
 };
 
+/// Most neighbours that any node has ahead of it. gamma is one over this for all nodes: between the
+/// 1 / max(ahead, behind) of each node (Kolmogorov 2006) and this lies only a handful of nodes at
+/// the border, and the published energies were made with the same gamma everywhere.
+inline int pairs_inside(const GridShape& s) {
+  int pairs = 0;
+  for (int r = 0; r < s.connectivity; r += 2) {
+    const core::Direction d = core::direction(r);
+    pairs += d.dy < s.height && (d.dx < 0 ? -d.dx : d.dx) < s.width;
+  }
+  return pairs > 0 ? pairs : 1;
+}
+
 template <class T>
 class Pass {
  public:
-  Pass(const TrwsArgs<T>& args) : a(args), convolve(min_convolution<T>(args.plan->kind)) {}
+  Pass(const TrwsArgs<T>& args)
+      : a(args),
+        convolve(min_convolution<T>(args.plan->kind)),
+        gamma(T(1) / static_cast<T>(pairs_inside(args.shape))) {}
 
   /// Sends the messages of one node to the neighbours ahead (behind in the backward pass); returns
   /// what was subtracted.
@@ -43,8 +58,6 @@ class Pass {
     const int64_t pixel = y * a.shape.width + x;
     const Neighbours near(a.shape, y, x);
     T constant = add_incoming(pixel, b.sum);
-    const int most = near.ahead > near.behind ? near.ahead : near.behind;
-    const T gamma = most > 0 ? T(1) / T(most) : T(1);
     double bound = static_cast<double>(constant);
     int directions[kGroup];
     T w[kGroup];
@@ -56,7 +69,7 @@ class Pass {
           a.weights.per_edge == nullptr
               ? a.weights.scale
               : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
-      fill_h(a.messages[core::opposite(r)] + pixel * a.shape.stride, gamma, b.sum,
+      fill_h(a.messages[core::opposite(r)] + pixel * a.shape.stride, b.sum,
              b.h + count * a.plan->row());
       directions[count++] = r;
       if (count == kGroup) {
@@ -82,7 +95,7 @@ class Pass {
     for (int64_t l = 0; l < n; l += kLanes<T>) store(sum + l, load(sum + l) - splat<T>(lowest));
     return lowest;
   }
-  void fill_h(const T* reverse, T gamma, const T* sum, T* h) const {
+  void fill_h(const T* reverse, const T* sum, T* h) const {
     for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>) {
       store(h + l, splat<T>(gamma) * load(sum + l) - load(reverse + l));
     }
@@ -104,6 +117,7 @@ class Pass {
 
   const TrwsArgs<T>& a;
   MinConvolutionFn<T> convolve;
+  T gamma;
 };
 
 /// Conditioned labelling: neighbours already labelled (behind in raster order) are fixed, the
@@ -114,14 +128,15 @@ void label_node(const LabellingArgs<T>& a, int64_t y, int64_t x, T* row) {
   const int64_t pixel = y * s.width + x, at = pixel * s.stride;
   const Neighbours near(s, y, x);
   for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(a.unary + at + l));
-  for (int r = 0; r < s.connectivity; ++r) {
-    if (!near.inside[r]) continue;
-    if (core::is_backward(r)) {
+  for (int r = 1; r < s.connectivity; r += 2) {
+    if (near.inside[r]) {
       add_edge_costs(a, near, pixel, r, a.labels[pixel + near.offset[r]], row);
-    } else {
-      const T* m = a.messages[core::opposite(r)] + at;  // from the neighbour ahead to this node
-      for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(row + l) + load(m + l));
     }
+  }
+  for (int r = 0; r < s.connectivity; r += 2) {
+    if (!near.inside[r]) continue;
+    const T* m = a.messages[core::opposite(r)] + at;  // from the neighbour ahead to this node
+    for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(row + l) + load(m + l));
   }
   int32_t best = 0;
   for (int32_t l = 1; l < s.labels; ++l) best = row[l] < row[best] ? l : best;
