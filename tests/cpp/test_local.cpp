@@ -77,7 +77,7 @@ TYPED_TEST(Local, IcmStartsFromGivenLabelsOfEachItem) {
   options.init_labels = start.data();
   const Outcome<TypeParam> got = run(instance, options);
   for (int item = 0; item < 2; ++item) {
-    const auto begin = start.begin() + item * 48, found = got.labels.begin() + item * 48;
+    const auto begin = start.cbegin() + item * 48, found = got.labels.cbegin() + item * 48;
     EXPECT_EQ(plain_icm(instance.grid(item), 1, plain::Labels(begin, begin + 48)),
               std::vector<int>(found, found + 48));
   }

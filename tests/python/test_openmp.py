@@ -66,7 +66,7 @@ def test_preload_survives_a_broken_library(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "torch" / "lib" / "libgomp.so.1").write_text("no library")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setattr(_openmp, "_is_loaded", lambda soname: False)
+    monkeypatch.setattr(_openmp, "_is_loaded", lambda _soname: False)
     importlib.invalidate_caches()
     assert _openmp._torch_library("libgomp.so.1") == tmp_path / "torch/lib/libgomp.so.1"
     assert _openmp.preload() is None
