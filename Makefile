@@ -78,10 +78,11 @@ format: $(VENV)/.lint ## Let clang-format and ruff rewrite the files
 	$(BIN)/ruff format .
 
 bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in bench/results and build/bench
-	$(call run_benchmarks,,,)
+	$(call run_benchmarks,,--benchmark_repetitions=3,)
+	$(BIN)/python bench/compare_opencv.py
 
 bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs
-	$(call run_benchmarks,--quick,--benchmark_min_time=0.05,--benchmark-min-rounds=2 --benchmark-max-time=0.1)
+	$(call run_benchmarks,--quick,--benchmark_min_time=0.05 --benchmark_filter='^(ceiling|trwp/.*L:32/)',--benchmark-min-rounds=2 --benchmark-max-time=0.1)
 
 develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
 	$(PIP) install --no-build-isolation $(PACKAGE_FLAGS) -e '.[demo,test]'

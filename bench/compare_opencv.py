@@ -62,6 +62,8 @@ def main() -> int:
     methods = [ours(threads), *opencv_methods()]
     for pair in pairs():
         rows += compare(pair, methods, args.repetitions)
+    if not rows:
+        parser.error("no stereo pair: set MRFCORE_DATA, or install scikit-image")
     rows += means(rows)
     result = {
         "machine": machine,

@@ -20,6 +20,7 @@ def test_bench_cost_volume(benchmark: Any, tsukuba: StereoPair, cost: str) -> No
 
 def test_bench_match_tsukuba(benchmark: Any, tsukuba: StereoPair) -> None:
     result = benchmark(stereo.match, tsukuba.left, tsukuba.right, 16)
+    assert tsukuba.disparity is not None
     bad = metrics.bad_pixels(result.disparity, tsukuba.disparity, 1.0, tsukuba.nonocc)
     benchmark.extra_info["bad_1"] = bad
     assert bad < 10.0
