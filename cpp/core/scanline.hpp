@@ -46,4 +46,19 @@ MRF_CORE PairGeometry pair_geometry(int pair, int64_t height, int64_t width) {
   return g;
 }
 
+/// Does pair p have an edge in an H x W image? (A single pixel counts as a horizontal scanline.)
+MRF_CORE bool pair_inside(int pair, int64_t height, int64_t width) {
+  const Direction d = direction(2 * pair);
+  if (height == 1 && width == 1) return pair == 0;
+  return d.dy < height && (d.dx < 0 ? -d.dx : d.dx) < width;
+}
+
+/// Pairs with an edge in an H x W image: D / 2, fewer where it is a pixel or two thin.
+MRF_CORE int pairs_inside(int connectivity, int64_t height, int64_t width) {
+  int pairs = 0;
+  for (int pair = 0; pair < connectivity / 2; ++pair)
+    pairs += pair_inside(pair, height, width) ? 1 : 0;
+  return pairs;
+}
+
 }  // namespace mrfcore::core

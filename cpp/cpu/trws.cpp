@@ -2,6 +2,7 @@
 // TRW-S (Kolmogorov 2006, Eq 2.43-2.44): nodes in raster order forward, then backward. Rows are
 // pipelined: a node may be processed as soon as the row before it is a few pixels ahead, which
 // keeps the sequential result to the bit.
+#include "core/scanline.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
@@ -32,25 +33,14 @@ struct NodeBuffers {
   }
 };
 
-/// Most neighbours that any node has ahead of it. gamma is one over this for all nodes: between the
-/// 1 / max(ahead, behind) of each node (Kolmogorov 2006) and this lies only a handful of nodes at
-/// the border, and the published energies were made with the same gamma everywhere.
-inline int pairs_inside(const GridShape& s) {
-  int pairs = 0;
-  for (int r = 0; r < s.connectivity; r += 2) {
-    const core::Direction d = core::direction(r);
-    pairs += d.dy < s.height && (d.dx < 0 ? -d.dx : d.dx) < s.width;
-  }
-  return pairs > 0 ? pairs : 1;
-}
-
 template <class T>
 class Pass {
  public:
   Pass(const TrwsArgs<T>& args)
       : a(args),
         convolve(min_convolution<T>(args.plan->kind)),
-        gamma(T(1) / static_cast<T>(pairs_inside(args.shape))) {}
+        gamma(T(1) / static_cast<T>(core::pairs_inside(args.shape.connectivity, args.shape.height,
+                                                       args.shape.width))) {}
 
   /// Sends the messages of one node to the neighbours ahead (behind in the backward pass); returns
   /// what was subtracted.
@@ -82,15 +72,19 @@ class Pass {
   }
 
  private:
-  /// b = theta + incoming messages, minus its minimum, which is returned.
+  /// b = theta + incoming messages; in the backward pass minus its minimum, which is returned.
   T add_incoming(int64_t pixel, T* sum) const {
     const int64_t n = a.shape.stride, at = pixel * n;
     for (int64_t l = 0; l < n; l += kLanes<T>) {
       Vec<T> s = load(a.unary + at + l);
-      for (int r = 0; r < a.shape.connectivity; ++r) s = s + load(a.messages[r] + at + l);
+      // From behind, then from ahead: the order of the benchmark code that made the published
+      // energies.
+      for (int r = 0; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
+      for (int r = 1; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
       store(sum + l, s);
     }
     for (int64_t l = a.shape.labels; l < n; ++l) sum[l] = kForbidden<T>;
+    if (!a.backward) return T(0);  // messages lose their minimum anyway
     const T lowest = row_min(sum, n);
     for (int64_t l = 0; l < n; l += kLanes<T>) store(sum + l, load(sum + l) - splat<T>(lowest));
     return lowest;
@@ -117,6 +111,9 @@ class Pass {
 
   const TrwsArgs<T>& a;
   MinConvolutionFn<T> convolve;
+  /// One over the most neighbours that a node has ahead, at every node: only a few border nodes
+  /// have a larger 1 / max(ahead, behind) (Kolmogorov 2006), and the published energies use the
+  /// same one.
   T gamma;
 };
 

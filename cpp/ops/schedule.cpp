@@ -31,11 +31,15 @@ double Schedule<T>::chain_bound(const T* const* messages) {
       }
     }
   }
+  // Every node lies on one scanline of each pair. Pairs without an edge in this image are left out,
+  // so that the bound of a chain is its exact minimum.
+  const cpu::GridShape& shape = item_.shape;
+  const double rho = 1.0 / core::pairs_inside(shape.connectivity, shape.height, shape.width);
   double bound = 0.0;
   for (int pair = 0; pair < static_cast<int>(item_.problem.pairs()); ++pair) {
-    const core::PairGeometry g = core::pair_geometry(pair, item_.shape.height, item_.shape.width);
+    if (!core::pair_inside(pair, shape.height, shape.width)) continue;
+    const core::PairGeometry g = core::pair_geometry(pair, shape.height, shape.width);
     Buffer<double> minima(g.slots() * g.step);
-    const double rho = 2.0 / item_.shape.connectivity;
     item_.kernels.chain_bound({item_.shape,
                                pair,
                                {bound_weights_.data(), scale},

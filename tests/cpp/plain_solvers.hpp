@@ -150,11 +150,27 @@ inline Vector belief(const Grid& g, const Messages& messages, int i) {
   return b;
 }
 
-/// Sum of the exact minima of all scanlines. Each takes the share 2 / D of its nodes'
-/// reparametrised unaries (theta + messages) and its edges less the two messages on them.
+/// Is there an edge of direction r in the image? (A single pixel counts as a horizontal scanline.)
+inline bool has_edges(const Grid& g, int r) {
+  for (int i = 0; i < g.pixels(); ++i) {
+    if (g.next(i, r) >= 0) return true;
+  }
+  return g.pixels() == 1 && r == 0;
+}
+
+inline int pairs_with_edges(const Grid& g) {
+  int pairs = 0;
+  for (int r = 0; r < g.connectivity; r += 2) pairs += has_edges(g, r) ? 1 : 0;
+  return pairs;
+}
+
+/// Sum of the exact minima of all scanlines. Those of each pair of directions that has edges take
+/// an equal share of their nodes' reparametrised unaries (theta + messages), and their edges less
+/// the two messages on them.
 inline double chain_bound(const Grid& g, const Messages& messages) {
   double total = 0.0;
   for (int r = 0; r < g.connectivity; r += 2) {
+    if (!has_edges(g, r)) continue;
     Vector tail(g.unary.size());  // minimum over the scanline up to here
     walk(g, r, [&](int i) {
       const int p = g.previous(i, r);
@@ -170,7 +186,7 @@ inline double chain_bound(const Grid& g, const Messages& messages) {
       const Vector b = belief(g, messages, i);
       for (int l = 0; l < g.labels; ++l) {
         const auto k = static_cast<size_t>(l);
-        tail[g.cell(i, l)] = so_far[k] + b[k] * 2.0 / g.connectivity;
+        tail[g.cell(i, l)] = so_far[k] + b[k] / pairs_with_edges(g);
       }
       const auto row = tail.begin() + i * g.labels;
       if (g.next(i, r) < 0) total += *std::min_element(row, row + g.labels);
@@ -281,13 +297,11 @@ inline Labels condition(const Grid& g, const Messages& messages) {
 /// the monotonic chains: what messages lost, and min b for the share of chains that end in a node.
 inline double trws_pass(const Grid& g, int parity, Messages& messages) {
   double bound = 0.0;
+  // The same gamma everywhere: one over the pairs of directions that exist in the image.
+  const double gamma = 1.0 / pairs_with_edges(g);
   walk(g, parity, [&](int i) {
-    int ahead = 0, behind = 0;
-    for (int r = parity; r < g.connectivity; r += 2) {
-      ahead += g.next(i, r) >= 0;
-      behind += g.previous(i, r) >= 0;
-    }
-    const double gamma = 1.0 / std::max({ahead, behind, 1});
+    int ahead = 0;
+    for (int r = parity; r < g.connectivity; r += 2) ahead += g.next(i, r) >= 0;
     const Vector b = belief(g, messages, i);
     bound += (1.0 - gamma * ahead) * *std::min_element(b.begin(), b.end());
     for (int r = parity; r < g.connectivity; r += 2) {

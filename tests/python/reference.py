@@ -375,15 +375,20 @@ def chain(pr: Problem) -> Array:
 
 
 def chain_bound(pr: Problem, messages: Array) -> float:
-    """Sum of the exact minima of all scanlines, each with 2/D of the reparametrised unary.
+    """Sum of the exact minima of all scanlines, each with its share of the reparametrised unary.
 
     theta_i + sum_r m^r_i and w V - (the two messages on the edge) describe the same energy, and
-    every node lies on exactly D/2 scanlines, hence the sum of their minima is a lower bound.
+    every node lies on one scanline of each pair of directions that has edges in the image, hence
+    the sum of their minima, each with an equal share, is a lower bound.
     """
-    share = 2 / pr.connectivity
+    height, width, _ = pr.shape
+    share = 1 / _chains_per_node(pr)
     unary = pr.unary + messages.sum(0)
     total = 0.0
     for r in range(0, pr.connectivity, 2):
+        dy, dx = DIRECTIONS[r]
+        if (dy >= height or abs(dx) >= width) and not (height == width == 1 and r == 0):
+            continue
         tail = share * unary  # minimum over the part of the scanline up to here
         last = np.ones(pr.shape[:2], bool)
         for nodes, preds in fronts(pr, r):
