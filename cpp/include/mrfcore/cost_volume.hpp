@@ -47,7 +47,7 @@ struct CostVolumeOptions {
   /// Costs inside the image are min(cost, truncation).
   float truncation = std::numeric_limits<float>::infinity();
   /// Cost where x - d leaves the right image, written as it is. Unset: min(truncation, worst_cost).
-  std::optional<float> border;
+  std::optional<float> border = std::nullopt;
   /// out = scale * cost, or out += scale * cost: blends costs without a second volume. Applies to
   /// costs inside the image and to the border alike.
   float scale = 1.0F;
