@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -60,6 +61,12 @@ std::vector<double> energy(const Problem<T>& problem, const int32_t* labels, int
   std::vector<double> energies;
   for (int64_t b = 0; b < problem.batch; ++b) {
     energies.push_back(item_energy(problem, b, labels + b * problem.pixels(), count));
+    if (std::isnan(energies.back())) {  // cheaper than looking at every unary, of which one per
+                                        // pixel counts
+      throw std::invalid_argument(
+          "unary: expected numbers or +inf (a forbidden label), got nan at a given label" +
+          (problem.batch > 1 ? " of item " + std::to_string(b) : std::string()));
+    }
   }
   return energies;
 }
