@@ -136,8 +136,10 @@ def _solve(
             on_iteration(progress.iteration, progress.iterations)
         return False
 
+    # The benchmark code that gave the TRW-S rows works in double, the rest of the print in single.
+    double = solver == "trws"
     result = mrfcore.minimize(
-        problem.unary,
+        problem.unary.astype(np.float64) if double else problem.unary,
         problem.pairwise,
         problem.weight,
         solver=solver,

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mrfcore denoise``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from mrfcore import io, metrics, restore
+
+from . import outputs
+from .console import SolverBar, bars, facts, output, solver_facts
+
+
+def denoise(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Noisy image, grey or colour.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Restored image: .png, .jpg, ...")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Image of the same size, black (0) at holes, which are filled."),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the noise in grey values. [default: estimated]"),
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option(help="Weight of the prior, instead of --sigma.")
+    ] = None,
+    inpaint: Annotated[
+        bool, typer.Option("--inpaint", help="Fill the holes only; all other pixels are kept.")
+    ] = False,
+    clean: Annotated[
+        Path | None, typer.Option(help="The image without noise: prints the PSNR.")
+    ] = None,
+    solver: Annotated[str, typer.Option(help="As in mrfcore.minimize.")] = "trwp",
+    connectivity: Annotated[int, typer.Option(help="Neighbours of a pixel: 4, 8 or 16.")] = 4,
+    iterations: Annotated[
+        int | None, typer.Option(help="Iterations. [default: 5; with --inpaint 20]")
+    ] = None,
+    bound: Annotated[
+        bool, typer.Option(help="Compute a lower bound and the gap; --no-bound is faster.")
+    ] = True,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads. [default: MRFCORE_NUM_THREADS, else all]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Remove noise from an image, or fill holes in it."""
+    if inpaint and mask is None:
+        raise ValueError("--inpaint needs --mask, an image that is black at the holes")
+    if inpaint and (sigma is not None or weight is not None):
+        raise ValueError("--inpaint keeps known pixels: it takes neither --sigma nor --weight")
+    outputs.check_picture(out)
+    noisy = io.read_image(image)
+    known = None if mask is None else outputs.read_mask(mask, noisy, image)
+    truth = None if clean is None else io.read_image(clean)
+    if truth is not None and clean is not None:
+        outputs.require_same_size(truth, clean, noisy, image)
+        truth = _like(truth, noisy)
+
+    start = time.perf_counter()
+    with bars(quiet) as progress:
+        bar = SolverBar(progress, solver)
+        if inpaint:
+            result = restore.inpaint(
+                noisy,
+                known,
+                solver=solver,
+                connectivity=connectivity,
+                iterations=20 if iterations is None else iterations,
+                lower_bound=bound,
+                threads=threads,
+                callback=bar,
+            )
+        else:
+            result = restore.denoise(
+                noisy,
+                sigma=sigma,
+                weight=weight,
+                mask=known,
+                solver=solver,
+                connectivity=connectivity,
+                iterations=5 if iterations is None else iterations,
+                lower_bound=bound,
+                threads=threads,
+                callback=bar,
+            )
+    seconds = time.perf_counter() - start
+    io.write_image(out, result.image)
+    if quiet:
+        return
+    channels = 1 if noisy.ndim == 2 else noisy.shape[2]
+    lower = None if result.lower_bound is None else float(np.sum(result.lower_bound))
+    rows = [("size", f"{noisy.shape[1]} x {noisy.shape[0]} x {channels}")]
+    if result.sigma is not None:
+        rows.append(("noise", f"{result.sigma:.1f} grey values"))
+    cells = noisy.shape[0] * noisy.shape[1] * 256
+    # Inpainting solves a rectangle around the holes only, of a size that is not told.
+    rows += solver_facts(
+        None if inpaint else cells, connectivity, float(np.sum(result.energy)), lower, bar.last
+    )
+    rows.append(("seconds in all", f"{seconds:.2f}"))
+    if truth is not None:
+        before, after = (metrics.psnr(_like(i, noisy), truth) for i in (noisy, result.image))
+        rows.append(("PSNR", f"{before:.2f} -> {after:.2f} dB"))
+    rows.append(("written", str(out)))
+    output.print(facts(image.name, rows))
+
+
+def _like(image: outputs.Image8, other: outputs.Image8) -> outputs.Image8:
+    """An image with the channels of another: grey is repeated, colour averaged."""
+    if image.ndim == other.ndim:
+        return image
+    if image.ndim == 2:
+        return np.repeat(image[:, :, np.newaxis], 3, axis=2)
+    return np.asarray(np.rint(image.mean(axis=2)), np.uint8)

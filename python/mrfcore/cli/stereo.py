@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mrfcore stereo``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from mrfcore import io, metrics
+from mrfcore.stereo import StereoResult, match
+
+from . import outputs
+from .console import SolverBar, bars, facts, output, solver_facts, table
+
+
+def stereo(
+    left: Annotated[
+        Path, typer.Argument(metavar="LEFT", help="Left image of a rectified pair: the reference.")
+    ],
+    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="Right image, of the same size.")],
+    out: Annotated[
+        list[Path],
+        typer.Option(
+            "-o",
+            "--output",
+            help="Disparities: .png (16-bit KITTI: 256 * disparity, 0 = none), .pfm or .npy; "
+            "another image suffix gets a coloured picture. May be repeated.",
+        ),
+    ],
+    num_disparities: Annotated[
+        int | None,
+        typer.Option(
+            "--num-disparities",
+            "-n",
+            help="Search range in pixels. [default: an eighth of the width, next multiple of 16]",
+        ),
+    ] = None,
+    min_disparity: Annotated[
+        int, typer.Option("--min-disparity", help="First disparity searched; may be negative.")
+    ] = 0,
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option("--ground-truth", "-g", help="True disparities: prints the errors."),
+    ] = None,
+    ground_truth_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Stored units per pixel of an 8-bit ground truth (Middlebury: 4, 8, 16)."
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Image, non-zero where errors count too: the non-occluded pixels."),
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Also write a coloured picture of the disparities.")
+    ] = None,
+    solver: Annotated[str, typer.Option(help="As in mrfcore.minimize.")] = "trwp",
+    connectivity: Annotated[int, typer.Option(help="Neighbours of a pixel: 4, 8 or 16.")] = 4,
+    iterations: Annotated[int, typer.Option(help="Iterations of the solver.")] = 10,
+    cost: Annotated[
+        str,
+        typer.Option(help="mixed, birchfield_tomasi, absolute, squared, census, ..."),
+    ] = "mixed",
+    uniqueness: Annotated[
+        float, typer.Option(help="Drop a pixel unless every other label costs this share more.")
+    ] = 0.0,
+    fill: Annotated[
+        bool,
+        typer.Option(help="Fill pixels that fail the checks, or leave them without disparity."),
+    ] = True,
+    bound: Annotated[
+        bool, typer.Option(help="Compute a lower bound and the gap; --no-bound is faster.")
+    ] = True,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads. [default: MRFCORE_NUM_THREADS, else all]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Compute the disparities of a rectified stereo pair."""
+    images = io.read_image(left), io.read_image(right)
+    outputs.require_same_size(images[0], left, images[1], right)
+    count = _default_range(images[0].shape[1]) if num_disparities is None else num_disparities
+    for path in out:
+        outputs.check_disparity(path, min_disparity, count)
+    if preview is not None:
+        outputs.check_picture(preview)
+    truth = None if ground_truth is None else io.read_disparity(ground_truth, ground_truth_scale)
+    if truth is not None and ground_truth is not None:
+        outputs.require_same_size(truth, ground_truth, images[0], left)
+    visible = None if mask is None else outputs.read_mask(mask, images[0], left)
+
+    start = time.perf_counter()
+    with bars(quiet) as progress:
+        bar = SolverBar(progress, solver)
+        result = match(
+            *images,
+            count,
+            min_disparity,
+            cost=cost,
+            solver=solver,
+            connectivity=connectivity,
+            iterations=iterations,
+            lower_bound=bound,
+            uniqueness=uniqueness,
+            fill=fill,
+            threads=threads,
+            callback=bar,
+        )
+    seconds = time.perf_counter() - start
+    for path in out:
+        outputs.write_disparity(path, result.disparity)
+    if preview is not None:
+        outputs.write_preview(preview, result.disparity)
+    if not quiet:
+        cells = images[0].shape[0] * images[0].shape[1] * count
+        rows = [("size", f"{images[0].shape[1]} x {images[0].shape[0]} x {count} disparities")]
+        rows += solver_facts(cells, connectivity, result.energy, result.lower_bound, bar.last)
+        rows += [
+            ("seconds in all", f"{seconds:.2f}"),
+            ("valid", f"{100 * result.valid.mean():.1f} %"),
+        ]
+        rows += [("written", str(path)) for path in (*out, *([preview] if preview else []))]
+        output.print(facts(f"{left.name} - {right.name}", rows))
+        _show_errors(result, truth, visible)
+
+
+def _default_range(width: int) -> int:
+    """An eighth of the width holds most scenes (KITTI: 160, Middlebury at quarter size: 64)."""
+    return max(16, -(-width // 128) * 16)
+
+
+def _show_errors(
+    result: StereoResult,
+    truth: npt.NDArray[np.float32] | None,
+    visible: npt.NDArray[np.bool_] | None,
+) -> None:
+    if truth is None:
+        return
+    regions = {"all": None, **({} if visible is None else {"non-occluded": visible})}
+    found = metrics.stereo_metrics(result.disparity, truth, regions)
+    header = ("region", "bad-0.5", "bad-1", "bad-2", "bad-4", "D1", "avg", "RMS", "A90", "A99")
+    rows = [
+        (
+            region,
+            *(f"{v:.2f}" for v in (m.bad_0_5, m.bad_1, m.bad_2, m.bad_4, m.d1)),
+            *(f"{v:.2f}" for v in (m.epe, m.rms, m.a90, m.a99)),
+        )
+        for region, m in found.items()
+    ]
+    output.print(table("errors: bad-x and D1 in percent, the rest in pixels", header, rows))
