@@ -158,17 +158,19 @@ Elapsed Stopwatch::elapsed() const {
   return {end.wall - start_.wall, end.cpu - start_.cpu};
 }
 
-Elapsed time_per_iteration(const Problem<float>& problem, Options options, int n,
-                           std::vector<int32_t>& labels) {
+Elapsed time_of(const Problem<float>& problem, Options options, int iterations,
+                std::vector<int32_t>& labels) {
   labels.resize(static_cast<std::size_t>(problem.pixels()));
-  const auto run = [&](int iterations) {
-    options.iterations = iterations;
-    const Stopwatch watch;
-    minimize(problem, options, {labels.data(), nullptr});
-    return watch.elapsed();
-  };
-  const Elapsed one = run(1);
-  const Elapsed more = run(n + 1);
+  options.iterations = iterations;
+  const Stopwatch watch;
+  minimize(problem, options, {labels.data(), nullptr});
+  return watch.elapsed();
+}
+
+Elapsed time_per_iteration(const Problem<float>& problem, const Options& options, int n,
+                           std::vector<int32_t>& labels) {
+  const Elapsed one = time_of(problem, options, 1, labels);
+  const Elapsed more = time_of(problem, options, n + 1, labels);
   return {(more.wall - one.wall) / n, (more.cpu - one.cpu) / n};
 }
 

@@ -67,9 +67,13 @@ class Stopwatch {
   Elapsed start_;
 };
 
+/// Time of a whole call of minimize() for the labels alone.
+Elapsed time_of(const Problem<float>& problem, Options options, int iterations,
+                std::vector<int32_t>& labels);
+
 /// Time of one iteration: (time of n + 1 iterations - time of 1) / n, so that neither setting up
 /// nor reading the labels counts.
-Elapsed time_per_iteration(const Problem<float>& problem, Options options, int n,
+Elapsed time_per_iteration(const Problem<float>& problem, const Options& options, int n,
                            std::vector<int32_t>& labels);
 
 }  // namespace mrfcore::bench
