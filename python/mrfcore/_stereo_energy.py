@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import numbers
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
-from mrfcore._images import number
+from mrfcore._images import number, require_memory
 from mrfcore._minimize import _choice
 from mrfcore._stereo_costs import (
     COSTS,
@@ -19,6 +21,7 @@ from mrfcore._stereo_costs import (
     exponential_weights,
     write_costs,
 )
+from mrfcore._stereo_post import right_view_volume
 from mrfcore.potentials import Potential, TruncatedLinear
 
 __all__ = ["StereoEnergy", "stereo_energy"]
@@ -32,12 +35,42 @@ STEP = 14.0  # of one pixel in disparity, where the image is flat
 MAX_STEPS = 4.0
 
 
-class StereoEnergy(NamedTuple):
-    """Arguments of minimize()."""
+@dataclass(frozen=True)
+class StereoEnergy:
+    """What match() minimises: edge weights are unit * weights."""
 
     unary: npt.NDArray[Any]
     potential: Potential | npt.ArrayLike
     weights: Any
+    unit: float
+
+    @property
+    def arguments(self) -> tuple[npt.NDArray[Any], Potential | npt.ArrayLike, Any]:
+        """Of minimize()."""
+        scaled = self.weights if self.unit == 1 else np.float32(self.unit) * self.weights
+        return self.unary, self.potential, scaled
+
+    def right_view(
+        self,
+        right: npt.NDArray[Any],
+        labels: DisparityRange,
+        weights: Any,
+        connectivity: int,
+        threads: int,
+    ) -> StereoEnergy:
+        """The same energy for the right image; `weights` as given to match()."""
+        if not isinstance(weights, (str, numbers.Real)):
+            raise ValueError(
+                'weights: expected a name or a number with left_right_check="solve"; an array '
+                "belongs to the left image"
+            )
+        worst = float(np.max(self.unary, where=np.isfinite(self.unary), initial=0))
+        require_memory("the cost volume of the right view", 4 * self.unary.size)
+        return replace(
+            self,
+            unary=right_view_volume(self.unary, labels.minimum, worst, threads),
+            weights=_edge_weights(right, weights, connectivity),
+        )
 
 
 def stereo_energy(
@@ -60,15 +93,15 @@ def stereo_energy(
     if not isinstance(cost, str):
         if potential is None:
             raise ValueError("potential: needed with a cost volume of your own, got None")
-        return StereoEnergy(_own_volume(cost, left, labels.size), potential, edges)
+        return StereoEnergy(_own_volume(cost, left, labels.size), potential, edges, 1.0)
     _choice("cost", cost, ("mixed", *COSTS))
     _refuse_unit_scale(left, right)
     unary = _volume(left, right, labels, cost, size, limit, threads)
     if potential is not None:
-        return StereoEnergy(unary, potential, edges)
+        return StereoEnergy(unary, potential, edges, 1.0)
     # The same share of the energy per node, however many edges it has.
-    step = np.float32(_step(cost, left.shape[2], size) * 4 / connectivity)
-    return StereoEnergy(unary, TruncatedLinear(MAX_STEPS), step * edges)
+    unit = _step(cost, left.shape[2], size) * 4 / connectivity
+    return StereoEnergy(unary, TruncatedLinear(MAX_STEPS), edges, unit)
 
 
 def _volume(

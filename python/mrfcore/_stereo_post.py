@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
+from mrfcore._result import Result
 
 __all__ = [
     "Checks",
@@ -21,6 +22,7 @@ __all__ = [
     "fill_background",
     "remove_speckles",
     "right_view_labels",
+    "right_view_volume",
     "smooth",
     "subpixel_offsets",
     "unique",
@@ -39,7 +41,6 @@ _COLOUR_SCALE = 10.0
 class Checks:
     """What match() does with a solution; see there."""
 
-    left_right: bool
     max_difference: float
     uniqueness: float
     speckle_size: int
@@ -50,24 +51,28 @@ class Checks:
 
 
 def disparity_map(
-    costs: Floats, labels: Labels, left: npt.NDArray[Any], min_disparity: int, checks: Checks
+    result: Result,
+    right: Labels | None,
+    image: npt.NDArray[Any],
+    min_disparity: int,
+    checks: Checks,
 ) -> tuple[Floats, Bools]:
     """Disparities [H, W] in pixels and which of them passed all checks.
 
     Args:
-        costs: the solver's, [H, W, D].
-        labels: the solver's, [H, W].
-        left: image [H, W, C].
+        result: of the left view's solve.
+        right: labels of the right view to check against, or None.
+        image: the left one, [H, W, C].
         min_disparity: disparity of label 0.
         checks: what to do.
     """
+    costs, labels = result.costs, result.labels
     disparity = (labels + np.float32(min_disparity)).astype(np.float32)
     if checks.subpixel:
         disparity += subpixel_offsets(costs, labels)
     valid = np.ones(labels.shape, np.bool_)
-    if checks.left_right:
-        other = right_view_labels(costs, min_disparity, checks.threads)
-        valid &= consistent(labels, other, min_disparity, checks.max_difference)
+    if right is not None:
+        valid &= consistent(labels, right, min_disparity, checks.max_difference)
     if checks.uniqueness > 0:
         valid &= unique(costs, labels, checks.uniqueness)
     disparity[~valid] = np.nan
@@ -75,7 +80,7 @@ def disparity_map(
         remove_speckles(disparity, checks.speckle_size, _SAME_SURFACE)
         valid = ~np.isnan(disparity)
     if checks.smoothing > 0:
-        smooth(disparity, left, checks.smoothing, _SAME_SURFACE, _COLOUR_SCALE, checks.threads)
+        smooth(disparity, image, checks.smoothing, _SAME_SURFACE, _COLOUR_SCALE, checks.threads)
     if checks.fill:
         disparity = fill_background(disparity)
     return disparity, valid
@@ -91,6 +96,14 @@ def right_view_labels(costs: Floats, min_disparity: int, threads: int) -> Labels
     minima = np.empty(labels.shape, np.float32)
     _core.right_view_minimum(costs, min_disparity, threads, labels, minima)
     return labels
+
+
+def right_view_volume(costs: Floats, min_disparity: int, border: float, threads: int) -> Floats:
+    """The right view's costs, out[y, x, l] = costs[y, x + min_disparity + l, l], else `border`."""
+    volume = np.ascontiguousarray(costs, np.float32)
+    out = np.empty_like(volume)
+    _core.right_view_volume(volume, min_disparity, border, threads, out)
+    return out
 
 
 def consistent(left: Labels, right: Labels, min_disparity: int, tolerance: float) -> Bools:

@@ -329,6 +329,22 @@ def test_swapped_and_mirrored_pair_gives_the_right_view(scene: Any) -> None:
     assert agree.mean() > 0.93
 
 
+def test_check_by_a_second_solve_rejects_less_by_mistake(scene: Any) -> None:
+    quick = stereo.match(scene.left, scene.right, 24)
+    slow = stereo.match(scene.left, scene.right, 24, left_right_check="solve")
+    np.testing.assert_array_equal(quick.labels, slow.labels)
+    rejected = [(~r.valid & scene.nonocc).mean() for r in (quick, slow)]
+    assert rejected[1] < rejected[0]
+    assert bad(slow.disparity, scene.disparity, slow.valid & scene.nonocc) < 0.03
+    # Its right view is the mirrored and swapped problem.
+    mirrored = stereo.match(scene.right[:, ::-1], scene.left[:, ::-1], 24).labels[:, ::-1]
+    target = np.arange(160) - slow.labels
+    back = np.take_along_axis(mirrored, np.clip(target, 0, 159), axis=1)
+    consistent = (target >= 0) & (np.abs(back - slow.labels) <= 1)
+    loose = stereo.match(scene.left, scene.right, 24, left_right_check="solve", speckle_size=0)
+    assert (consistent == loose.valid).mean() > 0.98
+
+
 def test_uniqueness_and_speckles_only_remove(scene: Any) -> None:
     loose = stereo.match(scene.left, scene.right, 24, speckle_size=0)
     unique = stereo.match(scene.left, scene.right, 24, speckle_size=0, uniqueness=0.2)
@@ -485,6 +501,11 @@ VALUE_ERRORS: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
     "volume without potential": (("potential",), lambda: match_of(cost=np.zeros((6, 8, 4)))),
     "weights": (("weights", "constant"), lambda: match_of(weights="strong")),
     "weights shape": (("weights", shape(2, 6, 8)), lambda: match_of(weights=np.ones((6, 8)))),
+    "check": (("left_right_check", "solve"), lambda: match_of(left_right_check="yes")),
+    "weights of one view": (
+        ("weights", "solve"),
+        lambda: match_of(left_right_check="solve", weights=np.ones((2, 6, 8))),
+    ),
     "max_difference": (("max_difference",), lambda: match_of(max_difference=-1)),
     "uniqueness": (("uniqueness",), lambda: match_of(uniqueness=-0.1)),
     "speckle_size": (("speckle_size",), lambda: match_of(speckle_size=-1)),
