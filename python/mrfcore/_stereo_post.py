@@ -92,9 +92,10 @@ def right_view_labels(costs: Floats, min_disparity: int, threads: int) -> Labels
     The left view's costs, read along their diagonals, are the right view's: no second solve.
     -1 where no left pixel can match.
     """
+    volume = np.ascontiguousarray(costs, np.float32)
     labels = np.empty(costs.shape[:2], np.int32)
     minima = np.empty(labels.shape, np.float32)
-    _core.right_view_minimum(costs, min_disparity, threads, labels, minima)
+    _core.right_view_minimum(volume, min_disparity, threads, labels, minima)
     return labels
 
 

@@ -134,7 +134,7 @@ def match(
         speckle_size: connected patches of at most so many pixels become invalid; 0 spares all.
         subpixel: refine by a parabola through the solver's costs.
         smoothing: radius in pixels of the joint bilateral filter over valid disparities that
-            differ by less than 1.5; 0 for none.
+            differ by less than 1.5; 0 for none (as for whole numbers, with subpixel=False).
         fill: give invalid pixels the lesser of the nearest valid disparities in their row (what one
             view hides lies behind); False leaves NaN. `valid` tells them apart either way.
         return_costs: keep the solver's costs.

@@ -377,6 +377,16 @@ def test_energy_bound_costs_and_labels_are_those_of_minimize(scene: Any) -> None
     )  # fmt: skip
     np.testing.assert_array_equal(named.labels, result.labels)
     assert named.costs is None
+    double = stereo.match(
+        scene.left,
+        scene.right,
+        24,
+        cost=volume.astype(np.float64),
+        potential=potential,
+        weights=weights,
+        left_right_check="solve",
+    )
+    assert bad(double.disparity, scene.disparity, scene.nonocc) < 0.15
     assert named.lower_bound is None
 
 
