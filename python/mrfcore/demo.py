@@ -181,9 +181,11 @@ def _solve(
     """Once for the clock, and once more for energies and bounds, which cost time of their own."""
     options: dict[str, Any] = {"solver": solver, "iterations": iterations, "threads": threads}
     start = time.perf_counter()
-    minimize(*energy, **options)
+    minimize(*energy.arguments, **options)
     seconds = time.perf_counter() - start
-    result = minimize(*energy, trace=True, lower_bound=bounded, callback=progress, **options)
+    result = minimize(
+        *energy.arguments, trace=True, lower_bound=bounded, callback=progress, **options
+    )
     assert result.trace is not None
     done = int(result.iterations)
     clock = seconds * np.arange(1, done + 1) / done

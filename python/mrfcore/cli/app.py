@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _complain(*_explain(error))
+    if code == INTERRUPTED:  # newer versions of Typer make Ctrl-C an exit code themselves
+        return _complain("stopped", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -105,11 +106,17 @@ def facts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     result = Table(
         title=title, title_justify="left", title_style="bold", show_header=False, box=None
     )
-    result.add_column(style="dim")
-    result.add_column(justify="right")
+    result.add_column(style="dim", no_wrap=True)
+    result.add_column(justify="right", no_wrap=True)
     for name, value in rows:
         result.add_row(name, value)
     return result
+
+
+def written(*paths: Path) -> None:
+    """Say which files there are now."""
+    for path in paths:
+        output.print(f"written: {path}", soft_wrap=True, markup=False)
 
 
 def solver_facts(
@@ -132,10 +139,11 @@ def solver_facts(
         ]
     if last is not None and last.seconds > 0:
         each = last.seconds / last.iteration
-        what = "energy" if bound is None else "energy and bound"
+        # Energies and bounds are computed for the progress bar, at a cost of their own.
+        extra = "energy" if bound is None else "energy and bound"
         rows += [
             ("iterations", str(last.iteration)),
-            (f"ms per iteration, {what} included", number(1e3 * each, 1)),
+            (f"ms per iteration (with {extra})", number(1e3 * each, 1)),
         ]
         if cells is not None:
             updates = cells * directions / each / 1e6

@@ -12,7 +12,7 @@ from rich.table import Table
 from mrfcore import Progress
 
 from . import outputs
-from .console import bars, errors, number, output, relative_gap, table
+from .console import bars, errors, number, output, relative_gap, table, written
 
 if TYPE_CHECKING:
     from mrfcore.demo import Entry
@@ -26,7 +26,8 @@ def demo(
         bool, typer.Option("--quick", help="A small rendered scene only: seconds.")
     ] = False,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Iterations of each solver. [default: 20, quick: 5]")
+        int | None,
+        typer.Option(min=1, help="Iterations of each solver.", show_default="20, quick: 5"),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads.")] = None,
 ) -> None:
@@ -57,8 +58,7 @@ def demo(
         entries += found
         pictures.append(picture)
     the_demo.write_json(entries, folder / "demo.json")
-    for path in (*pictures, folder / "demo.json"):
-        output.print(f"written: {path}", soft_wrap=True)
+    written(*pictures, folder / "demo.json")
 
 
 def _table(name: str, entries: list[Entry]) -> Table:

@@ -13,7 +13,7 @@ import typer
 from mrfcore import io, metrics, restore
 
 from . import outputs
-from .console import SolverBar, bars, facts, output, solver_facts
+from .console import SolverBar, bars, facts, output, solver_facts, written
 
 
 def denoise(
@@ -25,7 +25,9 @@ def denoise(
     ] = None,
     sigma: Annotated[
         float | None,
-        typer.Option(help="Standard deviation of the noise in grey values. [default: estimated]"),
+        typer.Option(
+            help="Standard deviation of the noise in grey values.", show_default="estimated"
+        ),
     ] = None,
     weight: Annotated[
         float | None, typer.Option(help="Weight of the prior, instead of --sigma.")
@@ -39,13 +41,15 @@ def denoise(
     solver: Annotated[str, typer.Option(help="As in mrfcore.minimize.")] = "trwp",
     connectivity: Annotated[int, typer.Option(help="Neighbours of a pixel: 4, 8 or 16.")] = 4,
     iterations: Annotated[
-        int | None, typer.Option(help="Iterations. [default: 5; with --inpaint 20]")
+        int | None,
+        typer.Option(help="Iterations.", show_default="5; with --inpaint 20"),
     ] = None,
     bound: Annotated[
         bool, typer.Option(help="Compute a lower bound and the gap; --no-bound is faster.")
     ] = True,
     threads: Annotated[
-        int | None, typer.Option(help="Threads. [default: MRFCORE_NUM_THREADS, else all]")
+        int | None,
+        typer.Option(help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
@@ -107,8 +111,8 @@ def denoise(
     if truth is not None:
         before, after = (metrics.psnr(_like(i, noisy), truth) for i in (noisy, result.image))
         rows.append(("PSNR", f"{before:.2f} -> {after:.2f} dB"))
-    rows.append(("written", str(out)))
     output.print(facts(image.name, rows))
+    written(out)
 
 
 def _like(image: outputs.Image8, other: outputs.Image8) -> outputs.Image8:

@@ -15,13 +15,11 @@ from mrfcore import io, metrics
 from mrfcore.stereo import StereoResult, match
 
 from . import outputs
-from .console import SolverBar, bars, facts, output, solver_facts, table
+from .console import SolverBar, bars, facts, output, solver_facts, table, written
 
 
 def stereo(
-    left: Annotated[
-        Path, typer.Argument(metavar="LEFT", help="Left image of a rectified pair: the reference.")
-    ],
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="Reference image of the pair.")],
     right: Annotated[Path, typer.Argument(metavar="RIGHT", help="Right image, of the same size.")],
     out: Annotated[
         list[Path],
@@ -37,7 +35,8 @@ def stereo(
         typer.Option(
             "--num-disparities",
             "-n",
-            help="Search range in pixels. [default: an eighth of the width, next multiple of 16]",
+            help="Search range in pixels.",
+            show_default="an eighth of the width, to the next multiple of 16",
         ),
     ] = None,
     min_disparity: Annotated[
@@ -47,11 +46,9 @@ def stereo(
         Path | None,
         typer.Option("--ground-truth", "-g", help="True disparities: prints the errors."),
     ] = None,
-    ground_truth_scale: Annotated[
+    gt_scale: Annotated[
         float | None,
-        typer.Option(
-            help="Stored units per pixel of an 8-bit ground truth (Middlebury: 4, 8, 16)."
-        ),
+        typer.Option(help="Stored units per pixel of an 8-bit ground truth: 4, 8 or 16."),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -78,7 +75,8 @@ def stereo(
         bool, typer.Option(help="Compute a lower bound and the gap; --no-bound is faster.")
     ] = True,
     threads: Annotated[
-        int | None, typer.Option(help="Threads. [default: MRFCORE_NUM_THREADS, else all]")
+        int | None,
+        typer.Option(help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
@@ -90,7 +88,7 @@ def stereo(
         outputs.check_disparity(path, min_disparity, count)
     if preview is not None:
         outputs.check_picture(preview)
-    truth = None if ground_truth is None else io.read_disparity(ground_truth, ground_truth_scale)
+    truth = None if ground_truth is None else io.read_disparity(ground_truth, gt_scale)
     if truth is not None and ground_truth is not None:
         outputs.require_same_size(truth, ground_truth, images[0], left)
     visible = None if mask is None else outputs.read_mask(mask, images[0], left)
@@ -125,9 +123,9 @@ def stereo(
             ("seconds in all", f"{seconds:.2f}"),
             ("valid", f"{100 * result.valid.mean():.1f} %"),
         ]
-        rows += [("written", str(path)) for path in (*out, *([preview] if preview else []))]
         output.print(facts(f"{left.name} - {right.name}", rows))
         _show_errors(result, truth, visible)
+        written(*out, *([preview] if preview else []))
 
 
 def _default_range(width: int) -> int:

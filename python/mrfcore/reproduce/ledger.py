@@ -79,6 +79,8 @@ def read_json(path: Path) -> list[Cell]:
     names = {field.name for field in fields(Cell)}
     try:
         items: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(items, list):
+            raise TypeError(f"expected a list, got {type(items).__name__}")
         return [Cell(**{k: v for k, v in item.items() if k in names}) for item in items]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger of published tables: the numbers, the verdicts, the file, and the quick subset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mrfcore
+from mrfcore.cli import main
+from mrfcore.reproduce import TABLES, Cell, energy_tables, judge, plan_jobs, read_json, to_markdown
+from mrfcore.reproduce.energies import single_precision_energy
+from mrfcore.reproduce.ledger import write_json
+from mrfcore.reproduce.printed import PARTS, REPEATED
+
+# --- the single-precision sum -------------------------------------------------------------------
+
+
+def plain_sum(labels, unary, table, weight, connectivity):
+    """One float32 accumulator, one term after the other, edges as the print walks them."""
+    towards = ((0, 1), (1, 0), (1, 1), (-1, 1), (2, 1), (1, 2), (-1, 2), (-2, 1))
+    height, width = labels.shape
+    total = np.float32(0)
+    for y in range(height):
+        for x in range(width):
+            total = np.float32(total + unary[y, x, labels[y, x]])
+            for dy, dx in towards[: connectivity // 2]:
+                if 0 <= y + dy < height and 0 <= x + dx < width:
+                    pair = weight * table[labels[y, x], labels[y + dy, x + dx]]
+                    total = np.float32(total + np.float32(pair))
+    return float(total)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8, 16])
+@pytest.mark.parametrize("shape", [(9, 13), (1, 8), (7, 1), (2, 2)])
+def test_single_precision_energy_is_a_sequential_sum(shape, connectivity) -> None:
+    random = np.random.default_rng(connectivity)
+    unary = random.uniform(0, 1e5, (*shape, 6)).astype(np.float32)  # large: rounds at every step
+    labels = random.integers(0, 6, shape, dtype=np.int32)
+    table = mrfcore.TruncatedLinear(3).table(6)
+    got = single_precision_energy(labels, unary, table, 12345.6, connectivity)
+    assert got == plain_sum(labels, unary, table, 12345.6, connectivity)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8, 16])
+def test_single_precision_energy_is_the_energy_while_it_is_small(connectivity) -> None:
+    random = np.random.default_rng(1)
+    unary = random.integers(0, 100, (12, 11, 5)).astype(np.float32)
+    labels = random.integers(0, 5, (12, 11), dtype=np.int32)
+    potential = mrfcore.TruncatedQuadratic(4)
+    single = single_precision_energy(labels, unary, potential.table(5), 3, connectivity)
+    assert single == mrfcore.energy(labels, unary, potential, 3, connectivity=connectivity)
+
+
+# --- the printed tables -------------------------------------------------------------------------
+
+
+def test_every_printed_row_is_complete() -> None:
+    methods = {f"{m}-{d}" for m in ("MF", "SGM", "ISGMR", "TRWP") for d in (4, 8, 16)}
+    counts = []
+    for first, second in PARTS.values():
+        assert set(first.values) == methods | {"TRWS-4"}
+        assert set(second.values) == {m for m in methods if not m.endswith("-4")}
+        assert (
+            len({frozenset(row) for part in (first, second) for row in part.values.values()}) == 1
+        )
+        counts.append(sum(len(row) for part in (first, second) for row in part.values.values()))
+    assert counts == [210, 210, 42]
+
+
+def test_repeated_cells_hold_the_number_of_another() -> None:
+    parts = {part.name: part for both in PARTS.values() for part in both}
+    for (part, method, *where), (of_part, of_method, *of_where) in REPEATED.items():
+        assert (part, method, *where) != (of_part, of_method, *of_where)
+        printed = parts[part].values[method][tuple(where)]
+        assert printed == parts[of_part].values[of_method][tuple(of_where)]
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_jobs_cover_every_cell_once(table: str, tmp_path: Path) -> None:
+    keys = [key for job in plan_jobs([table], tmp_path) for key in job.keys]
+    assert (
+        len(keys)
+        == len(set(keys))
+        == sum(len(row) for part in PARTS[table] for row in part.values.values())
+    )
+    quick = [key for job in plan_jobs([table], tmp_path, quick=True) for key in job.keys]
+    assert set(quick) < set(keys)
+    assert quick
+
+
+def test_unknown_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'3\.9'.*expected one of 3\.1, 3\.2, 3\.3"):
+        plan_jobs(["3.9"], tmp_path)
+
+
+# --- verdicts and files -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "single", "misprint", "verdict"),
+    [
+        (1000.0, 999.0, False, "exact"),
+        (1000.4, 990.0, True, "exact"),
+        (1005.0, 1000.2, False, "exact in single precision"),
+        (1001.9, 1001.9, False, "within 0.2 %"),
+        (1100.0, 998.1, False, "within 0.2 %"),
+        (1002.1, 1003.0, False, "differs"),
+        (1002.1, 1003.0, True, "misprint"),
+    ],
+)
+def test_verdicts(ours: float, single: float, misprint: bool, verdict: str) -> None:
+    assert judge(1000, ours, single, misprint) == verdict
+
+
+def some_cell(**changes: object) -> Cell:
+    values: dict[str, object] = {
+        "table": "3.1(b)",
+        "cell": "TRWP-8 / Map / 50 iterations",
+        "method": "TRWP-8",
+        "instance": "map",
+        "iterations": 50,
+        "unit": 1,
+        "printed": 205110,
+        "ours": 205123.0,
+        "single_precision": 205123.0,
+        "relative_difference": 6e-5,
+        "verdict": "within 0.2 %",
+        "right_rho": 200000.0,
+    }
+    return Cell(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_ledger_survives_its_file(tmp_path: Path) -> None:
+    cells = [some_cell(), some_cell(cell="other", note="why", verdict="misprint", right_rho=None)]
+    file = tmp_path / "ledger.json"
+    write_json(cells, file)
+    assert read_json(file) == cells
+    assert {"table", "cell", "ours", "printed", "verdict"} <= set(json.loads(file.read_text())[0])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"table": "3.1(a)"}]', '{"a": 1}'])
+def test_other_files_are_no_ledgers(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"ledger\.json: not a ledger"):
+        read_json(file)
+
+
+def test_page_shows_cells_marks_and_the_right_rho() -> None:
+    page = to_markdown([some_cell(), some_cell(method="SGM-8", verdict="differs", right_rho=None)])
+    assert "| SGM-8 | 205123 **!** |" in page
+    assert "| TRWP-8 | 205123 ≈ |" in page
+    assert "200000 (-2.50 %)" in page
+    assert page.count("+0.006 %") == 2
+
+
+# --- the real thing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_quick_subset_reproduces_the_print(table: str, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.json"
+    command = ["reproduce", table, "--data", str(data), "--json", str(file), "--quick"]
+    assert main(command) == 0
+    cells = read_json(file)
+    expected = {key for job in plan_jobs([table], data, quick=True) for key in job.keys}
+    assert {(cell.table, cell.cell) for cell in cells} == expected
+    for cell in cells:
+        if cell.method.startswith(("TRWS", "SGM", "ISGMR")):
+            assert cell.verdict in ("exact", "exact in single precision"), cell
+        else:
+            assert cell.verdict != "differs", cell
+
+
+def test_resume_keeps_what_is_known(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ledger.json"
+    keys = [key for job in plan_jobs(["3.3"], data, quick=True) for key in job.keys]
+    known = [some_cell(table=table, cell=cell, right_rho=None) for table, cell in keys]
+    write_json(known, file)
+    monkeypatch.setattr(energy_tables, "execute", None)  # calling it would fail
+    command = ["reproduce", "3.3", "--data", str(data), "--json", str(file), "--quick"]
+    assert main([*command, "--resume"]) == 0
+    assert read_json(file) == known
+
+
+def test_missing_images_are_told_and_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ledger.json"
+    command = ["reproduce", "3.3", "--data", str(tmp_path), "--json", str(file)]
+    assert main(command) == 0
+    assert read_json(file) == []
+    assert "house-input.png" in capsys.readouterr().err
+
+
+def test_other_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "middlebury_mrf" / "denoise"
+    folder.mkdir(parents=True)
+    for name in ("penguin-input", "penguin-mask"):
+        mrfcore.io.write_image(folder / f"{name}.png", np.zeros((4, 4), np.uint8))
+    assert main(["reproduce", "3.3", "--data", str(tmp_path), "--quick"]) == 2
+    assert "these are not the images of the table" in capsys.readouterr().err
