@@ -2,8 +2,9 @@
 """TRW-S on the benchmark instances: published energies and bounds, to the unit.
 
 The unary is built here in NumPy and checked by its hash; the library's own data term must equal it.
-The published runs of TRW-S kept messages in double precision, hence float64 here: in float32 the
-halves and thirds round, and some energies come out a few units off.
+The published runs of TRW-S kept messages in double precision, hence float64 here. Near-ties are
+many on whole-number costs, so the last units also hang on the order of the sums: the unary, then
+messages from behind, then from ahead; and on the plain minimum over all pairs of labels.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ def _potential(instance: Instance) -> Any:
 
 
 def _solve(
-    instance: Instance, unary: Any, weights: Any, iterations: int, dtype: Any = np.float64
+    instance: Instance,
+    unary: Any,
+    weights: Any,
+    iterations: int,
+    dtype: Any = np.float64,
+    **options: Any,
 ) -> mrfcore.Result:
     return mrfcore.minimize(
         unary.astype(dtype),
@@ -37,6 +43,7 @@ def _solve(
         solver="trws",
         iterations=iterations,
         lower_bound=True,
+        **options,
     )
 
 
@@ -47,7 +54,7 @@ def test_trws_after_one_iteration(name: str, data: Path, reference_energies: Any
     unary, weights = build(instance, data)
     assert checksum(unary) == want["unary_sha256"]
     np.testing.assert_array_equal(instance.table[0, : len(want["V_row0"])], want["V_row0"])
-    got = _solve(instance, unary, weights, 1)
+    got = _solve(instance, unary, weights, 1, min_convolution="general")
     assert got.energy == want["energies"]["TRWS_iter1"]
     if "TRWS_lb1" in want["energies"]:  # printed to a tenth
         assert got.lower_bound == pytest.approx(want["energies"]["TRWS_lb1"], abs=0.06)
