@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
 from mrfcore._images import number, require_memory
-from mrfcore._minimize import _choice
+from mrfcore._minimize import _choice, _integer
 from mrfcore._stereo_costs import (
     COSTS,
     DisparityRange,
@@ -37,40 +37,47 @@ MAX_STEPS = 4.0
 
 @dataclass(frozen=True)
 class StereoEnergy:
-    """What match() minimises: edge weights are unit * weights."""
+    """What match() minimises; edge weights are unit * (those that `weights` stands for)."""
 
     unary: npt.NDArray[Any]
     potential: Potential | npt.ArrayLike
+    image: npt.NDArray[Any]
     weights: Any
+    """As given to match(): a name, a number or an array."""
     unit: float
+    connectivity: int
+    min_disparity: int
 
     @property
     def arguments(self) -> tuple[npt.NDArray[Any], Potential | npt.ArrayLike, Any]:
         """Of minimize()."""
-        scaled = self.weights if self.unit == 1 else np.float32(self.unit) * self.weights
-        return self.unary, self.potential, scaled
+        edges = self.weights
+        if isinstance(edges, str):
+            exponential = edges == "exponential"
+            edges = exponential_weights(self.image, self.connectivity) if exponential else 1.0
+        if self.unit != 1:
+            edges = np.float32(self.unit) * to_numpy("weights", edges)
+        return self.unary, self.potential, edges
 
-    def right_view(
-        self,
-        right: npt.NDArray[Any],
-        labels: DisparityRange,
-        weights: Any,
-        connectivity: int,
-        threads: int,
-    ) -> StereoEnergy:
-        """The same energy for the right image; `weights` as given to match()."""
-        if not isinstance(weights, (str, numbers.Real)):
+    @property
+    def portable(self) -> bool:
+        """Do the weights make sense for the other view?"""
+        return isinstance(self.weights, (str, numbers.Real))
+
+    def require_portable(self) -> None:
+        """ValueError unless portable."""
+        if not self.portable:
             raise ValueError(
                 'weights: expected a name or a number with left_right_check="solve"; an array '
                 "belongs to the left image"
             )
-        worst = float(np.max(self.unary, where=np.isfinite(self.unary), initial=0))
+
+    def right_view(self, right: npt.NDArray[Any], threads: int) -> StereoEnergy:
+        """The same energy for the right image, portable weights given."""
         require_memory("the cost volume of the right view", 4 * self.unary.size)
-        return replace(
-            self,
-            unary=right_view_volume(self.unary, labels.minimum, worst, threads),
-            weights=_edge_weights(right, weights, connectivity),
-        )
+        worst = float(np.max(self.unary, where=np.isfinite(self.unary), initial=0))
+        volume = right_view_volume(self.unary, self.min_disparity, worst, threads)
+        return replace(self, unary=volume, image=right)
 
 
 def stereo_energy(
@@ -89,19 +96,32 @@ def stereo_energy(
     """See `stereo.match`; left and right are checked images [H, W, C]."""
     size = census_window((5, 5) if window is None else window)
     limit = None if truncation is None else number("truncation", truncation)
-    edges = _edge_weights(left, weights, connectivity)
+    if isinstance(weights, str):
+        _choice("weights", weights, ("exponential", "constant"))
+    if _integer("connectivity", connectivity) not in (4, 8, 16):
+        raise ValueError(f"connectivity: expected 4, 8 or 16, got {connectivity}")
+    unit = 1.0
     if not isinstance(cost, str):
         if potential is None:
             raise ValueError("potential: needed with a cost volume of your own, got None")
-        return StereoEnergy(_own_volume(cost, left, labels.size), potential, edges, 1.0)
-    _choice("cost", cost, ("mixed", *COSTS))
-    _refuse_unit_scale(left, right)
-    unary = _volume(left, right, labels, cost, size, limit, threads)
-    if potential is not None:
-        return StereoEnergy(unary, potential, edges, 1.0)
-    # The same share of the energy per node, however many edges it has.
-    unit = _step(cost, left.shape[2], size) * 4 / connectivity
-    return StereoEnergy(unary, TruncatedLinear(MAX_STEPS), edges, unit)
+        unary = _own_volume(cost, left, labels.size)
+    else:
+        _choice("cost", cost, ("mixed", *COSTS))
+        _refuse_unit_scale(left, right)
+        unary = _volume(left, right, labels, cost, size, limit, threads)
+    if potential is None:
+        potential = TruncatedLinear(MAX_STEPS)
+        # The same share of the energy per node, however many edges it has.
+        unit = _step(str(cost), left.shape[2], size) * 4 / connectivity
+    return StereoEnergy(
+        unary=unary,
+        potential=potential,
+        image=left,
+        weights=weights,
+        unit=unit,
+        connectivity=connectivity,
+        min_disparity=labels.minimum,
+    )
 
 
 def _volume(
@@ -170,14 +190,6 @@ def _step(cost: str, channels: int, window: tuple[int, int]) -> float:
     if cost == "census":
         return STEP / CENSUS_SHARE / 24 * _bits(window)
     return channels * (20.0 if "squared" in cost else 4.0)
-
-
-def _edge_weights(left: npt.NDArray[Any], weights: Any, connectivity: int) -> Any:
-    """What minimize() takes; checks of numbers and arrays are left to it."""
-    if not isinstance(weights, str):
-        return weights
-    _choice("weights", weights, ("exponential", "constant"))
-    return exponential_weights(left, connectivity) if weights == "exponential" else 1.0
 
 
 def _own_volume(cost: npt.ArrayLike, left: npt.NDArray[Any], labels: int) -> npt.NDArray[Any]:
