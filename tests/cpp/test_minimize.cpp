@@ -181,6 +181,8 @@ TYPED_TEST(Minimize, StopsByTolerance) {
   EXPECT_EQ(stopped.iterations, static_cast<int>(first + 1));
   EXPECT_LT(stopped.iterations, 60);
   EXPECT_EQ(stopped.energy, energies[first]);
+  options.tolerance = 1e9;  // two energies make a difference
+  EXPECT_EQ(run(instance, options).report().iterations, 2);
 }
 
 TYPED_TEST(Minimize, StopsByGap) {
