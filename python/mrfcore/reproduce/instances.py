@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mrfcore.stereo import cost_volume
 from PIL import Image
 
 from mrfcore import TruncatedLinear, TruncatedQuadratic
+from mrfcore.stereo import cost_volume
 
 FloatArray = npt.NDArray[np.float32]
 
