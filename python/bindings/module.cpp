@@ -10,7 +10,7 @@
 namespace nb = nanobind;
 
 NB_MODULE(_core, m) {
-  m.attr("__version__") = MRFCORE_VERSION;
+  m.attr("version") = MRFCORE_VERSION;  // no dunder: stubgen would leave it out of _core.pyi
   m.def("cpu_isa", &mrfcore::cpu_isa);
   m.def("default_threads", &mrfcore::default_threads);
   m.def("available_bytes", &mrfcore::available_bytes);

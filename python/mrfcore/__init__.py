@@ -18,7 +18,7 @@ from mrfcore._openmp import preload as _preload
 
 _preload()  # before _core brings a second OpenMP runtime
 
-from mrfcore._core import __version__  # noqa: E402
+from mrfcore._core import version as __version__  # noqa: E402
 from mrfcore._info import info  # noqa: E402
 from mrfcore._minimize import energy, minimize  # noqa: E402
 from mrfcore._result import Progress, Result, Trace  # noqa: E402

@@ -28,7 +28,7 @@ def info() -> dict[str, Any]:
         and `numpy` (versions, or None where not installed), `python`, `machine`.
     """
     return {
-        "version": _core.__version__,
+        "version": _core.version,
         "isa": _core.cpu_isa(),
         "threads": _core.default_threads(),
         "cuda": None,

@@ -288,13 +288,21 @@ def _labels(name: str, labels: Any, problem: _Problem) -> npt.NDArray[np.int32]:
 
 def _require_memory(problem: _Problem, options: _core.Options) -> None:
     shape = problem.unary.shape
+    batch, height, width, labels = shape
     workspace = (
         _core.workspace_bytes_f64 if problem.dtype == np.float64 else _core.workspace_bytes_f32
     )
     outputs = problem.unary.size * problem.dtype.itemsize + 4 * math.prod(shape[:3])
     needed = problem.copy_bytes + outputs
     needed += workspace(
-        *shape, problem.potential, problem.edge_weights is not None, problem.connectivity, options
+        batch,
+        height,
+        width,
+        labels,
+        problem.potential,
+        problem.edge_weights is not None,
+        problem.connectivity,
+        options,
     )
     if needed < 1 << 26:
         return
