@@ -10,10 +10,10 @@ namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
 template <class T>
-int32_t first_minimum(const T* row, int64_t padded) {
+int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
   const T lowest = row_min(row, padded);
   int32_t l = 0;
-  while (row[l] != lowest) ++l;
+  while (l + 1 < labels && row[l] != lowest) ++l;
   return l;
 }
 
@@ -33,7 +33,7 @@ void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
     for (int64_t l = 0; l < n; l += kLanes<T>) store(a.sum + at + l, load(row + l));
   }
   if (a.costs != nullptr) write_costs(row, a.shape.labels, a.costs + pixel * a.shape.labels);
-  if (a.labels != nullptr) a.labels[pixel] = first_minimum(row, n);
+  if (a.labels != nullptr) a.labels[pixel] = first_minimum(row, a.shape.labels, n);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ void icm_sweep(const IcmArgs<T>& a) {
         const T lowest = row_min(row, s.stride);
         if (row[label] == lowest) continue;
         int32_t l = 0;
-        while (row[l] != lowest) ++l;
+        while (l + 1 < s.labels && row[l] != lowest) ++l;
         label = l;
       }
     });

@@ -35,11 +35,12 @@ void sgm_penalty(const MinConvolutionPlan<T>& plan, bool, int count, const T* h,
 template <class T, bool Capped>
 void doubling_step(const MinConvolutionPlan<T>& plan, int count, const T* in, int64_t in_row,
                    T* out, int64_t out_row, int64_t s, const T* w, const T* cap) {
+  const FusedAdd<T> add;
   for (int g = 0; g < count; ++g, in += in_row, out += out_row) {
-    const Vec<T> add = splat<T>(w[g] * static_cast<T>(s));
+    const Vec<T> cost = splat<T>(w[g] * static_cast<T>(s));
     const Vec<T> most = splat<T>(cap[g]);
     for (int64_t l = 0; l < plan.stride; l += kLanes<T>) {
-      Vec<T> v = vmin(load(in + l), vmin(load(in + l - s), load(in + l + s)) + add);
+      Vec<T> v = vmin(load(in + l), add(vmin(load(in + l - s), load(in + l + s)), cost));
       if constexpr (Capped) v = vmin(v, most);
       store(out + l, v);
     }
@@ -78,6 +79,7 @@ void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const 
 template <class T, int NV, bool Left, bool Right>
 inline void shift_tile(const T* h, const T* f, T w, int64_t first, int64_t last,
                        Vec<T> (&acc)[NV]) {
+  const FusedAdd<T> add;
   for (int64_t k = first; k <= last; ++k) {
     const Vec<T> cost = splat<T>(w * f[k]);
 #pragma GCC unroll 4
@@ -89,7 +91,7 @@ inline void shift_tile(const T* h, const T* f, T w, int64_t first, int64_t last,
       } else {
         best = Left ? load(p - k) : load(p + k);
       }
-      acc[v] = vmin(acc[v], best + cost);
+      acc[v] = vmin(acc[v], add(best, cost));
     }
   }
 }
@@ -173,6 +175,7 @@ void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, co
 template <class T, int P, int NV, bool Unit>
 inline void table_tile(const MinConvolutionPlan<T>& plan, const T* table, const T* h, const T* w,
                        T* out) {
+  const FusedAdd<T> add;
   Vec<T> acc[P][NV];
   for (int p = 0; p < P; ++p) {
     for (int v = 0; v < NV; ++v) acc[p][v] = splat<T>(kForbidden<T> * T(4));
@@ -186,7 +189,7 @@ inline void table_tile(const MinConvolutionPlan<T>& plan, const T* table, const 
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
         const Vec<T> cost = Unit ? row : row * splat<T>(w[p]);
-        acc[p][v] = vmin(acc[p][v], hm[p] + cost);
+        acc[p][v] = vmin(acc[p][v], add(hm[p], cost));
       }
     }
   }

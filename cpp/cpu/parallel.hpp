@@ -28,7 +28,8 @@ inline ThreadMemory& thread_memory() {
 /// stop.
 template <class Body>
 void parallel_strips(int64_t count, int threads, Control* control, const Body& body) {
-  if (threads <= 1 || count <= 1) {  // entering a parallel region costs more than a small problem
+  if (threads > count) threads = static_cast<int>(count);
+  if (threads <= 1) {  // entering a parallel region costs more than a small problem
     for (int64_t i = 0; i < count && !should_stop(control); ++i) body(thread_memory(), i);
     return;
   }

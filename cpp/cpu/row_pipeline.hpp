@@ -34,7 +34,7 @@ struct RowProgress {
 };
 
 inline void wait_for(const std::atomic<int64_t>& done, int64_t target, Control* control) {
-  for (int spin = 0; done.load(std::memory_order_acquire) < target; ++spin) {
+  for (int64_t spin = 0; done.load(std::memory_order_acquire) < target; ++spin) {
     if (spin % 1024 == 1023 && should_stop(control)) return;
 #if defined(__x86_64__)
     _mm_pause();

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <cstring>
+#if MRF_VECTOR_BYTES > 16
+#include <immintrin.h>
+#endif
 #ifndef MRF_ISA
 #error "files under cpp/cpu are compiled once per instruction set, with MRF_ISA defined"
 #endif
@@ -51,6 +54,39 @@ template <class V>
 inline V vmin(V a, V b) {
   return a < b ? a : b;
 }
+
+/// Adds as a * 1 + b: exact product, one rounding, hence the bits of a + b. Where + and min share
+/// their execution units (AMD's Zen: 2 of 4), the fused units, idle otherwise, double the
+/// throughput of loops that add and minimise. Instruction sets without fused arithmetic just add.
+template <class T>
+class FusedAdd {
+ public:
+  Vec<T> operator()(Vec<T> a, Vec<T> b) const {
+#if MRF_VECTOR_BYTES == 64
+    if constexpr (sizeof(T) == 4)
+      return (Vec<T>)_mm512_fmadd_ps((__m512)a, (__m512)one_, (__m512)b);
+    if constexpr (sizeof(T) == 8) {
+      return (Vec<T>)_mm512_fmadd_pd((__m512d)a, (__m512d)one_, (__m512d)b);
+    }
+#elif MRF_VECTOR_BYTES == 32
+    if constexpr (sizeof(T) == 4)
+      return (Vec<T>)_mm256_fmadd_ps((__m256)a, (__m256)one_, (__m256)b);
+    if constexpr (sizeof(T) == 8) {
+      return (Vec<T>)_mm256_fmadd_pd((__m256d)a, (__m256d)one_, (__m256d)b);
+    }
+#else
+    return a + b;
+#endif
+  }
+
+#if MRF_VECTOR_BYTES > 16
+  // The compiler must not know this 1, or it would write a plain addition.
+  FusedAdd() { asm("" : "+v"(one_)); }
+
+ private:
+  Vec<T> one_ = splat(T(1));
+#endif
+};
 
 /// Smallest lane: halves down to 16 bytes, then lane by lane.
 template <class T, int Bytes = kVectorBytes>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/buffer.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <new>
@@ -47,13 +48,27 @@ void release(void* data, int64_t bytes) noexcept {
   std::free(data);
 }
 
+namespace {
+
+/// What the control group still allows, or -1 without a limit (containers, batch systems).
+int64_t control_group_bytes() {
+  int64_t limit = -1, used = -1;
+  std::ifstream("/sys/fs/cgroup/memory.max") >> limit;  // "max" leaves -1 or 0
+  std::ifstream("/sys/fs/cgroup/memory.current") >> used;
+  return limit > 0 && used >= 0 ? std::max<int64_t>(limit - used, 0) : -1;
+}
+
+}  // namespace
+
 int64_t available_bytes() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key;
   int64_t kib = 0;
   std::string unit;
   while (meminfo >> key >> kib >> unit) {
-    if (key == "MemAvailable:") return kib * 1024;
+    if (key != "MemAvailable:") continue;
+    const int64_t group = control_group_bytes();
+    return group < 0 ? kib * 1024 : std::min(group, kib * 1024);
   }
   return -1;
 }

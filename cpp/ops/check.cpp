@@ -2,6 +2,7 @@
 #include "ops/check.hpp"
 
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -11,6 +12,12 @@
 
 namespace mrfcore {
 namespace {
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", value);
+  return text;
+}
 
 [[noreturn]] void bad(const std::string& message) { throw std::invalid_argument(message); }
 
@@ -30,9 +37,9 @@ void check_edge_weights(const Problem<T>& p) {
         for (int64_t x = d.dx < 0 ? -d.dx : 0; x < (d.dx > 0 ? p.width - d.dx : p.width); ++x) {
           const T value = w[y * p.width + x];
           if (value >= T(0) && value < T(1e15)) continue;
-          bad("weights: expected finite numbers >= 0, got " + std::to_string(value) + " at [" +
-              std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) + "]" +
-              (p.batch > 1 ? " of item " + std::to_string(b) : ""));
+          bad("weights: expected numbers in [0, 1e15), got " + number(static_cast<double>(value)) +
+              " at [" + std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) +
+              "]" + (p.batch > 1 ? " of item " + std::to_string(b) : ""));
         }
       }
     }
@@ -59,10 +66,16 @@ void check_problem(const Problem<T>& p) {
         " as in unary, got [" + std::to_string(p.pairwise.labels()) + ", " +
         std::to_string(p.pairwise.labels()) + "]");
   }
+  const double largest =
+      p.pairwise.kind() == PotentialKind::Table ? 0.0 : p.pairwise(0, p.labels - 1);
+  if (!(largest < 1e15)) {
+    bad("pairwise: expected V below 1e15, got V(0, " + std::to_string(p.labels - 1) +
+        ") = " + number(largest));
+  }
   if (p.edge_weights != nullptr) {
     check_edge_weights(p);
   } else if (!(p.weight >= T(0) && p.weight < T(1e15))) {
-    bad("weights: expected a finite number >= 0, got " + std::to_string(p.weight));
+    bad("weights: expected a number in [0, 1e15), got " + number(static_cast<double>(p.weight)));
   }
 }
 
@@ -73,8 +86,9 @@ void check_unary_values(const Problem<T>& p, int threads) {
     const UnaryScan scan = scan_unary(p.unary + b * size, size, threads);
     if (!scan.bad) continue;
     const int64_t i = scan.where;
-    bad("unary: expected numbers or +inf (a forbidden label), got " +
-        std::to_string(p.unary[b * size + i]) + " at [" +
+    bad("unary: expected numbers below " + number(static_cast<double>(cpu::kForbidden<T>)) +
+        " in magnitude or +inf (a forbidden label), got " +
+        number(static_cast<double>(p.unary[b * size + i])) + " at [" +
         (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) +
         ", " + std::to_string(i / p.labels % p.width) + ", " + std::to_string(i % p.labels) + "]");
   }

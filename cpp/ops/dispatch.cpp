@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/dispatch.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -44,6 +45,16 @@ Isa best() {
   return isa;
 }
 
+/// The OpenMP runtime ends the process when the system refuses it a thread, so never ask for
+/// thousands.
+int at_most_sensible(int threads) {
+#if defined(_OPENMP)
+  return std::min(threads, std::max(64, 4 * omp_get_num_procs()));
+#else
+  return std::min(threads, 1);
+#endif
+}
+
 /// Value of MRFCORE_CPU_ISA, null if it is not set.
 const char* forced_isa() {
   const char* forced = std::getenv("MRFCORE_CPU_ISA");
@@ -75,7 +86,7 @@ int resolve_threads(int requested) {
     throw std::invalid_argument("threads: expected a positive number or 0 for the default, got " +
                                 std::to_string(requested));
   }
-  if (requested > 0) return requested;
+  if (requested > 0) return at_most_sensible(requested);
   const char* text = std::getenv("MRFCORE_NUM_THREADS");
   if (text != nullptr && *text != '\0') {
     int value = 0;
@@ -85,7 +96,7 @@ int resolve_threads(int requested) {
       throw std::invalid_argument("MRFCORE_NUM_THREADS=" + std::string(text) +
                                   ": expected a positive number");
     }
-    return value;
+    return at_most_sensible(value);
   }
 #if defined(_OPENMP)
   return omp_get_max_threads();

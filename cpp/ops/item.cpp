@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mrfcore {
 
@@ -21,9 +22,9 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
     int64_t odd = 0;
     for (int64_t i = begin; i < end; ++i) odd += !(std::fabs(unary[i]) < cpu::kForbidden<T>);
     for (int64_t i = begin; odd > 0 && i < end; ++i) {
-      if (unary[i] >= cpu::kForbidden<T>) {
+      if (unary[i] == std::numeric_limits<T>::infinity()) {
         forbidden = true;
-      } else if (!(unary[i] > -cpu::kForbidden<T>)) {
+      } else if (!(std::fabs(unary[i]) < cpu::kForbidden<T>)) {
         first_bad = std::min(first_bad, i);
         break;
       }

@@ -36,8 +36,8 @@ struct Item {
 
 /// What the scan of an item's unaries found.
 struct UnaryScan {
-  bool bad = false;        ///< NaN, -inf or too large in magnitude
-  bool forbidden = false;  ///< +inf, or too large to compute with
+  bool bad = false;        ///< NaN, -inf, or too large in magnitude to compute with
+  bool forbidden = false;  ///< +inf
   int64_t where = -1;      ///< index of the first bad value
 };
 

@@ -78,6 +78,11 @@ class ItemRun {
   void throw_if_interrupted() const {
     if (item_.control->stop.load()) throw Interrupted{};
   }
+  /// Labels that an interrupted read left unwritten must not be looked at.
+  void read(Schedule<T>& schedule, T* costs) {
+    schedule.read(labels_, costs);
+    throw_if_interrupted();
+  }
   double energy_of(const int32_t* labels) const {
     return item_energy(item_.problem, item_.index, labels, item_.threads);
   }
@@ -90,7 +95,7 @@ class ItemRun {
 
   /// Energy and bound after iteration k; true if the item should stop here.
   bool observe(Schedule<T>& schedule, int k) {
-    schedule.read(labels_, nullptr);
+    read(schedule, nullptr);
     const double energy = energy_of(labels_);
     const double bound = watches_bound() ? take_bound(schedule) : kNaN;
     throw_if_interrupted();
@@ -118,7 +123,7 @@ class ItemRun {
   }
 
   void finish(Schedule<T>& schedule) {
-    schedule.read(labels_, costs_);
+    read(schedule, costs_);
     if (options_.keep_best) std::copy(best_labels_.begin(), best_labels_.end(), labels_);
     report_.energy = energy_of(labels_);
     if (options_.lower_bound && !watches_bound()) take_bound(schedule);
@@ -132,13 +137,14 @@ class ItemRun {
     plain.init_labels = nullptr;
     Item<T> item(item_.problem, plain, item_.kernels, item_.index, item_.threads, item_.control);
     const std::unique_ptr<Schedule<T>> schedule = make_schedule(item);
-    schedule->read(labels_, costs_);
+    read(*schedule, costs_);
     if (options_.init_labels != nullptr && options_.solver == Solver::ICM) {
       std::copy_n(options_.init_labels + item_.index * item_.shape.pixels(), item_.shape.pixels(),
                   labels_);
     }
     report_.energy = energy_of(labels_);
     if (options_.lower_bound) take_bound(*schedule);
+    throw_if_interrupted();
     return std::move(report_);
   }
 
@@ -221,8 +227,12 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
                      options.solver == Solver::ICM || options.solver == Solver::Chain ||
                      options.min_convolution == MinConvolution::General ||
                      problem.pairwise.kind() == PotentialKind::Table;
-  double bytes =
-      volumes * pixels * stride * sizeof(T) + (table ? 2.0 * labels * stride * sizeof(T) : 0.0);
+  // Plan and schedule may each hold V and its transpose; a bound holds both in double.
+  const double table_bytes =
+      labels * stride * (4.0 * sizeof(T) + (options.lower_bound ? 16.0 : 0.0));
+  // Guarded rows of a strip and the scratch of a convolution, per thread.
+  const double scratch = 44.0 * 3.0 * stride * sizeof(double) * std::max(options.threads, 1);
+  double bytes = volumes * pixels * stride * sizeof(T) + (table ? table_bytes : 0.0) + scratch;
   if (options.lower_bound && problem.edge_weights != nullptr)
     bytes += pixels * 8.0 * static_cast<double>(problem.pairs());
   constexpr double kLargest = 9e18;

@@ -11,6 +11,9 @@
 namespace mrfcore {
 namespace {
 
+/// Beyond this a weighted sum of a few terms leaves the range of float32.
+constexpr double kLargest = 1e15;
+
 void require(bool good, const char* what, const char* expected, double got) {
   if (!good)
     throw std::invalid_argument(std::string(what) + ": expected " + expected + ", got " +
@@ -22,7 +25,8 @@ void require(bool good, const char* what, const char* expected, double got) {
 Potential Potential::potts() { return {}; }
 
 Potential Potential::truncated_linear(double truncation) {
-  require(truncation >= 0.0, "truncation", "a number >= 0 (or infinity)", truncation);
+  require(truncation >= 0.0 && (truncation < kLargest || std::isinf(truncation)), "truncation",
+          "a number in [0, 1e15) or infinity", truncation);
   Potential p;
   p.kind_ = PotentialKind::TruncatedLinear;
   p.a_ = truncation;
@@ -30,7 +34,8 @@ Potential Potential::truncated_linear(double truncation) {
 }
 
 Potential Potential::truncated_quadratic(double truncation) {
-  require(truncation >= 0.0, "truncation", "a number >= 0 (or infinity)", truncation);
+  require(truncation >= 0.0 && (truncation < kLargest || std::isinf(truncation)), "truncation",
+          "a number in [0, 1e15) or infinity", truncation);
   Potential p;
   p.kind_ = PotentialKind::TruncatedQuadratic;
   p.a_ = truncation;
@@ -38,8 +43,8 @@ Potential Potential::truncated_quadratic(double truncation) {
 }
 
 Potential Potential::sgm_penalty(double p1, double p2) {
-  require(p1 >= 0.0 && std::isfinite(p1), "p1", "a finite number >= 0", p1);
-  require(p2 >= p1 && std::isfinite(p2), "p2", "a finite number >= p1", p2);
+  require(p1 >= 0.0 && p1 < kLargest, "p1", "a number in [0, 1e15)", p1);
+  require(p2 >= p1 && p2 < kLargest, "p2", "a finite number >= p1", p2);
   Potential p;
   p.kind_ = PotentialKind::SGMPenalty;
   p.a_ = p1;
@@ -48,7 +53,7 @@ Potential Potential::sgm_penalty(double p1, double p2) {
 }
 
 Potential Potential::huber(double delta) {
-  require(delta > 0.0 && std::isfinite(delta), "delta", "a finite number > 0", delta);
+  require(delta > 0.0 && delta < kLargest, "delta", "a number in (0, 1e15)", delta);
   Potential p;
   p.kind_ = PotentialKind::Huber;
   p.a_ = delta;
@@ -56,7 +61,7 @@ Potential Potential::huber(double delta) {
 }
 
 Potential Potential::cauchy(double scale) {
-  require(scale > 0.0 && std::isfinite(scale), "scale", "a finite number > 0", scale);
+  require(scale >= 1e-6 && scale <= 1e6, "scale", "a number in [1e-6, 1e6]", scale);
   Potential p;
   p.kind_ = PotentialKind::Cauchy;
   p.a_ = scale;
@@ -75,8 +80,7 @@ Potential Potential::table(std::vector<double> values, int64_t labels) {
   for (int64_t l = 0; l < labels; ++l) {
     for (int64_t m = 0; m < labels; ++m) {
       const double v = values[static_cast<size_t>(l * labels + m)];
-      // Beyond this a weighted sum leaves the range of float32.
-      if (!(std::fabs(v) < 1e15)) {
+      if (!(std::fabs(v) < kLargest)) {
         throw std::invalid_argument("V: expected finite values below 1e15 in magnitude, got " +
                                     std::to_string(v) + " at [" + std::to_string(l) + ", " +
                                     std::to_string(m) +

@@ -40,7 +40,10 @@ class TrwsSchedule final : public Schedule<T> {
   }
 
   double lower_bound() override {
-    if (!started_) return this->chain_bound(messages_.data());
+    // In single precision the subtracted constants carry the rounding of whole unaries, and their
+    // sum may pass the optimum; the chains' exact minima (in double) may not, and are the same
+    // bound on 4-connected grids.
+    if (!started_ || sizeof(T) == sizeof(float)) return this->chain_bound(messages_.data());
     double bound = 0.0;
     for (int64_t y = 0; y < row_bound_.size(); ++y) bound += row_bound_.data()[y];
     return bound;

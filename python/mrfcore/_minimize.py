@@ -82,8 +82,8 @@ def minimize(
     Args:
         unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or
             the array interface. Used in place when contiguous and float32 or float64; integers,
-            booleans and float16 are converted to float32. +inf forbids a label; NaN and -inf are
-            refused.
+            booleans and float16 are converted to float32. +inf forbids a label; NaN, -inf and
+            magnitudes from 1e30 (float64: 1e200) are refused.
         pairwise: V: `mrfcore.Potts()`, `TruncatedLinear(t)`, ..., or a table [L, L].
         weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry
             [p, y, x] belongs to the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1)
@@ -123,8 +123,8 @@ def minimize(
     problem = _problem(unary, pairwise, weights, connectivity)
     options.iterations = _integer("iterations", iterations)
     options.threads = _threads(threads)
-    options.trace = bool(trace)
-    options.lower_bound = bool(lower_bound)
+    options.trace = _flag("trace", trace)
+    options.lower_bound = _flag("lower_bound", lower_bound)
     options.tolerance = _optional_number("tolerance", tolerance)
     options.gap_tolerance = _optional_number("gap_tolerance", gap_tolerance)
     if callback is not None and not callable(callback):
@@ -205,7 +205,7 @@ def _options(solver: str, given: Mapping[str, Any]) -> _core.Options:
             )
     options = _core.Options()
     options.solver = getattr(_core.Solver, solver)
-    options.keep_best = bool(given.get("keep_best", False))
+    options.keep_best = _flag("keep_best", given.get("keep_best", False))
     if given.get("rho") is not None:
         options.rho = _checked(
             "rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]"
@@ -246,8 +246,8 @@ def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _
 def _set_weights(problem: _Problem, weights: Any) -> None:
     if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
         problem.weight = float(weights)
-        if not (problem.weight >= 0 and math.isfinite(problem.weight)):
-            raise ValueError(f"weights: expected a finite number >= 0, got {weights}")
+        if not 0 <= problem.weight < 1e15:
+            raise ValueError(f"weights: expected a number in [0, 1e15), got {weights}")
         return
     array = to_numpy("weights", weights)
     if array.ndim == 0:
@@ -388,6 +388,12 @@ def _integer(name: str, value: object) -> int:
     if number >= 2**31:
         raise ValueError(f"{name}: expected a number below 2**31, got {number}")
     return number
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
 
 
 def _threads(threads: int | None) -> int:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 __all__ = ["Progress", "Result", "Trace"]
 
+_TINY = float(np.finfo(np.float64).tiny)
+
 
 class Progress(NamedTuple):
     """State after an iteration, handed to minimize's callback."""
@@ -67,12 +69,18 @@ class Result:
 
     @property
     def gap(self) -> float | npt.NDArray[np.float64] | None:
-        """(energy - lower_bound) / |energy|; 0 proves optimality. None without a bound."""
+        """(energy - lower_bound) / |energy|; 0 proves optimality. None without a bound.
+
+        Infinite where the energy is: some pixel has no allowed label.
+        """
         if self.lower_bound is None:
             return None
-        tiny = np.finfo(np.float64).tiny
-        gap = (self.energy - self.lower_bound) / np.maximum(np.abs(self.energy), tiny)
-        return gap if isinstance(gap, np.ndarray) and gap.ndim else float(gap)
+        energy, bound = np.asarray(self.energy), np.asarray(self.lower_bound)
+        possible = np.isfinite(energy)
+        scale = np.maximum(np.abs(energy, where=possible, out=np.ones_like(energy)), _TINY)
+        difference = np.subtract(energy, bound, where=possible, out=np.full_like(energy, np.inf))
+        gap = difference / scale
+        return gap if gap.ndim else float(gap)
 
     def __repr__(self) -> str:
         def short(value: Any) -> str:
