@@ -263,6 +263,7 @@ def test_forbidden_labels_on_a_chain(solver: str) -> None:
     assert np.isfinite(chosen).all()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("potential", ["potts", "quadratic", "table"])
 @pytest.mark.parametrize("solver", GRID_SOLVERS)
@@ -280,6 +281,7 @@ def test_a_node_without_any_allowed_label(solver: str, potential: str, dtype: An
     assert np.isfinite(chosen).all()
     assert not np.isnan(got.costs).any()
     assert not math.isnan(got.lower_bound)
+    assert got.gap is None or got.gap >= 0 or math.isnan(got.gap)  # and no warning on the way
 
 
 # ---------------------------------------------------------------- same bits
