@@ -35,7 +35,7 @@ SOLVERS: tuple[tuple[str, str, bool], ...] = (
     ("TRWP", "trwp", True),
     ("TRW-S", "trws", True),
     ("loopy BP", "bp", False),
-    ("ISGMR", "isgmr", True),
+    ("ISGMR", "isgmr", False),
     ("SGM", "sgm", False),
     ("mean field", "mean_field", False),
     ("ICM", "icm", False),

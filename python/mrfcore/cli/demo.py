@@ -63,8 +63,8 @@ def demo(
 
 def _table(name: str, entries: list[Entry]) -> Table:
     header = (
-        "solver", "energy", "bound", "gap %", "above\nbest\nbound %",
-        "ms /\niter.", "seconds", "bad-1\nall %", "bad-1\nnon-\nocc. %",
+        "solver", "energy", "bound", "gap\n%", "above\nbest\nbound\n%",
+        "ms /\niter.", "s", "bad-1\nall\n%", "bad-1\nnon-\nocc.\n%",
     )  # fmt: skip
 
     def share(value: float | None) -> str:

@@ -17,7 +17,7 @@ import mrfcore
 from .energies import single_precision_energy
 from .instances import INSTANCES, VENUS_OF_TRWS, Instance, Problem
 from .ledger import Cell, judge
-from .printed import PARTS, REPEATED, PartName, PrintedPart
+from .printed import MISPRINTS, PARTS, CellKey, PrintedPart
 
 Labels = npt.NDArray[np.int32]
 OnIteration = Callable[[int, int], None]
@@ -26,7 +26,7 @@ OnIteration = Callable[[int, int], None]
 _SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "MF": ("mean_field", {"normalise": "directions"}),
     "SGM": ("sgm", {"head": "zero"}),
-    "TRWS": ("trws", {}),
+    "TRWS": ("trws", {"min_convolution": "general"}),
     "ISGMR": ("isgmr", {}),
     "TRWP": ("trwp", {"rho": 0.5}),
 }
@@ -173,8 +173,8 @@ def _cell(
     ours = _energy(problem, labels, connectivity) / part.unit
     table = problem.pairwise.table(problem.unary.shape[2])
     single = single_precision_energy(labels, problem.unary, table, problem.weight, connectivity)
-    repeated = REPEATED.get((part.name, run.method, run.instance, run.iterations))
-    verdict = judge(printed, ours, single / part.unit, repeated is not None)
+    misprint = MISPRINTS.get((part.name, run.method, run.instance, run.iterations))
+    verdict = judge(printed, ours, single / part.unit, misprint is not None)
     return Cell(
         table=part.name,
         cell=run.title,
@@ -187,16 +187,18 @@ def _cell(
         single_precision=single / part.unit,
         relative_difference=(ours - printed) / printed,
         verdict=verdict,
-        note=_note(run, repeated if verdict == "misprint" else None),
+        note=_note(run, misprint if verdict == "misprint" else None),
         right_rho=None if other is None else _energy(problem, other, connectivity) / part.unit,
         seconds=round(seconds, 3),
     )
 
 
-def _note(run: Run, repeated: tuple[PartName, str, str, int] | None) -> str:
-    if repeated is not None:
-        part, method, instance, iterations = repeated
-        return f"the print repeats {part} {Run(method, instance, iterations).title}"
+def _note(run: Run, misprint: CellKey | str | None) -> str:
+    if isinstance(misprint, str):
+        return misprint
+    if misprint is not None:
+        part, method, instance, iterations = misprint
+        return f"the print has the number of {part} {Run(method, instance, iterations).title}"
     if run.instance == "venus" and run.method.startswith("TRWS"):
         return "V = 50 min(|d|, 7), as in the print; the other rows have 50 min(d^2, 49)"
     return ""

@@ -32,7 +32,7 @@ below hold **our** energies, summed in double precision, with a mark where the p
 | | exact | the print, digit for digit |
 | ˢ | exact in single precision | a float32 sum over our labels gives the print |
 | ≈ | within 0.2 % | not the same labelling; the energies differ by no more than 0.2 % |
-| ✗ | misprint | the print repeats the number of another cell |
+| ✗ | misprint | the print has the number of another cell, or contradicts itself |
 | **!** | differs | by more than 0.2 % |
 
 Settings that the text leaves open and that give these numbers: TRWP uses rho = 1/2 for every number

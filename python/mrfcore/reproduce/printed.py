@@ -163,13 +163,17 @@ TRWP-16   36307  55777
     ),
 }
 
-# Cells that no run can give because another cell was printed in their place: (part, method,
-# instance, iterations) -> that cell. The test suite checks that the two printed numbers are indeed
-# the same.
-REPEATED: dict[tuple[PartName, str, str, int], tuple[PartName, str, str, int]] = {
+# Part, method, instance, iterations.
+CellKey = tuple[PartName, str, str, int]
+
+# Cells that no run can give, and why: the number of another cell stands there (three of them slid
+# one column to the left), or the same labelling contradicts it.
+MISPRINTS: dict[CellKey, CellKey | str] = {
     ("3.2(b)", "SGM-8", "000041_10", 50): ("3.2(b)", "SGM-8", "000119_10", 1),
+    ("3.2(b)", "SGM-16", "000041_10", 50): ("3.2(b)", "SGM-16", "000119_10", 1),
     ("3.2(b)", "SGM-16", "000119_10", 1): ("3.2(b)", "SGM-16", "delivery_area_1l", 1),
     ("3.2(b)", "SGM-16", "000119_10", 50): ("3.2(b)", "SGM-16", "delivery_area_1l", 50),
     ("3.2(b)", "TRWP-16", "000002_11", 1): ("3.2(b)", "TRWP-8", "000002_11", 1),
     ("3.2(b)", "TRWP-16", "000002_11", 50): ("3.2(b)", "TRWP-8", "000002_11", 50),
+    ("3.3(a)", "MF-16", "house", 50): "3.3(b) counts the same labelling and comes out to the digit",
 }
