@@ -63,6 +63,7 @@ struct SweepArgs {
   T rho;           ///< TRWP
   T damping;
   const T* head_row;  ///< SGM: what a scanline's head sends: null = its own unary, else this row
+  bool relative;      ///< SGM: `sum` receives L_r less its minimum over labels
 
   int threads;
   Control* control;

@@ -115,30 +115,37 @@ struct IsgmrBackwardRule {
 };
 
 /// Eq 3.3 / 2.34: L_r = theta + convolved predecessor - minimum of the predecessor; sums of L_r are
-/// kept (Eq 2.35).
+/// kept (Eq 2.35). The predecessor's minimum is taken off before the convolution instead of after
+/// it: the same L_r, with less rounding, since the vectors that travel stay small. If `relative`,
+/// what is kept are L_r less their minima, which the next iteration does not need.
 template <class T>
 struct SgmRule {
   int64_t stride;
   const T* unary;
   T* sum;
   const T* head_row;
+  bool relative;
 
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     const T* first = head_row != nullptr ? head_row : unary + at;
-    for (int64_t l = 0; l < stride; l += kLanes<T>) {
-      const Vec<T> v = load(first + l);
-      store(h + l, v);
-      store(sum + at + l, load(sum + at + l) + v);
-    }
+    for (int64_t l = 0; l < stride; l += kLanes<T>) store(h + l, load(first + l));
+    keep(at, h);
   }
   void node(int64_t pixel, const T* message, T* h) const {
     const int64_t at = pixel * stride;
+    for (int64_t l = 0; l < stride; l += kLanes<T>)
+      store(h + l, load(unary + at + l) + load(message + l));
+    keep(at, h);
+  }
+
+  /// h holds L_r: add it to the sum, and leave it less its minimum for the next node.
+  void keep(int64_t at, T* h) const {
     const Vec<T> lowest = splat<T>(row_min(h, stride));
     for (int64_t l = 0; l < stride; l += kLanes<T>) {
-      const Vec<T> v = load(unary + at + l) + (load(message + l) - lowest);
-      store(h + l, v);
-      store(sum + at + l, load(sum + at + l) + v);
+      const Vec<T> path = load(h + l), rest = path - lowest;
+      store(h + l, rest);
+      store(sum + at + l, load(sum + at + l) + (relative ? rest : path));
     }
   }
 };
@@ -178,7 +185,7 @@ void sweep_pair(const SweepArgs<T>& a) {
   const Vec<T> rho = splat<T>(a.rho), damping = splat<T>(a.damping);
   switch (a.rule) {
     case SweepRule::SGM: {
-      const SgmRule<T> rule{n, a.unary, a.sum, a.head_row};
+      const SgmRule<T> rule{n, a.unary, a.sum, a.head_row, a.relative};
       return context.run(rule, rule);
     }
     case SweepRule::ISGMR:

@@ -12,7 +12,11 @@ class MeanFieldSchedule final : public Schedule<T> {
  public:
   explicit MeanFieldSchedule(Item<T>& item)
       : Schedule<T>(item),
-        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)),
+        // A weight common to all edges goes into the table: no rounding, no product, per neighbour.
+        weights_(item.weights.per_edge == nullptr ? cpu::EdgeWeightView<T>{nullptr, T(1)}
+                                                  : item.weights),
+        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride,
+                item.weights.per_edge == nullptr ? item.weights.scale : T(1)),
         costs_(item.shape.volume()),
         beliefs_(item.shape.volume()) {
     std::copy_n(item.unary, item.shape.volume(), costs_.data());  // c starts as theta
@@ -22,7 +26,7 @@ class MeanFieldSchedule final : public Schedule<T> {
     const Item<T>& it = this->item_;
     const T scale =
         it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
-    it.kernels.mean_field_step({it.shape, it.weights, scale, tables_.forward(), tables_.backward(),
+    it.kernels.mean_field_step({it.shape, weights_, scale, tables_.forward(), tables_.backward(),
                                 it.problem.pairwise.symmetric(), it.unary, costs_.data(),
                                 beliefs_.data(), it.threads, it.control});
   }
@@ -32,6 +36,7 @@ class MeanFieldSchedule final : public Schedule<T> {
   }
 
  private:
+  cpu::EdgeWeightView<T> weights_;
   PotentialTables<T> tables_;
   Buffer<T> costs_, beliefs_;
 };

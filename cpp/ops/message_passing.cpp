@@ -37,6 +37,7 @@ class SgmSchedule final : public Schedule<T> {
       args.unary = unary;
       args.sum = sum_.data();
       args.head_row = head_row_.data();
+      args.relative = done_ > 0;
       args.threads = it.threads;
       args.control = it.control;
       it.kernels.sweep_pair(args);
@@ -49,16 +50,30 @@ class SgmSchedule final : public Schedule<T> {
   }
 
  private:
-  /// The cost becomes the next unary. Cost and weights are divided by the number of directions, a
-  /// power of two: exact, changes no label, and does not overflow after thirty iterations as the
-  /// undivided form does.
+  /// The cost becomes the next unary, less each pixel's minimum, without which it would lose a
+  /// digit to that constant. Cost and weights are divided by the number of directions, a power of
+  /// two: exact, changes no label, and does not overflow after thirty iterations as the undivided
+  /// form does. Weights must not vanish either, or ties that they alone decide would stay
+  /// undecided: once they are small, costs grow instead, up to a limit that no label has a chance
+  /// beyond.
   void feed_back() {
     if (!next_unary_) next_unary_ = Buffer<T>(this->item_.shape.volume());
-    const T share = T(1) / static_cast<T>(this->item_.shape.connectivity);
+    constexpr T smallest = T(0x1p-64);
+    constexpr T forbidden = cpu::kForbidden<T> / T(64), limit = forbidden / T(64);
+    const T share =
+        scale_ > smallest ? T(1) / static_cast<T>(this->item_.shape.connectivity) : T(1);
     T* to = next_unary_.data();
     const T* from = sum_.data();
+    const int64_t stride = this->item_.shape.stride;
 #pragma omp parallel for num_threads(this->item_.threads) if (this->item_.threads > 1)
-    for (int64_t i = 0; i < next_unary_.size(); ++i) to[i] = from[i] * share;
+    for (int64_t i = 0; i < this->item_.shape.pixels(); ++i) {
+      const T* row = from + i * stride;
+      const T lowest = *std::min_element(row, row + this->item_.shape.labels);
+      for (int64_t l = 0; l < stride; ++l) {
+        to[i * stride + l] =
+            row[l] < forbidden ? std::min((row[l] - lowest) * share, limit) : cpu::kForbidden<T>;
+      }
+    }
     scale_ *= share;
   }
 

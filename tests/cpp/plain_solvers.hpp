@@ -205,10 +205,20 @@ inline Solution finish(const Grid& g, const Messages& messages) {
   return s;
 }
 
+inline void subtract_minima(Grid& g) {
+  for (int i = 0; i < g.pixels(); ++i) {
+    const auto row = g.unary.begin() + i * g.labels;
+    const double lowest = *std::min_element(row, row + g.labels);
+    for (int l = 0; l < g.labels; ++l) g.unary[g.cell(i, l)] -= lowest;
+  }
+}
+
 /// Eq 3.3, 3.6. Iterated, the cost is the next unary; costs are reported divided by D^(K - 1).
+/// After the first iteration minima over labels are taken off all path costs and unaries.
 inline Solution sgm(const Grid& g, int iterations, bool zero_head = false) {
   Grid now = g;
   for (int k = 0; k < iterations; ++k) {
+    if (k > 0) subtract_minima(now);
     Vector sum(g.unary.size(), 0.0);
     for (int r = 0; r < g.connectivity; ++r) {
       Vector path(g.unary.size());
@@ -221,8 +231,10 @@ inline Solution sgm(const Grid& g, int iterations, bool zero_head = false) {
         for (int l = 0; l < g.labels; ++l) {
           const double own = p < 0 && zero_head ? 0.0 : now.theta(i, l);
           path[g.cell(i, l)] = own + step[static_cast<size_t>(l)] - lowest;
-          sum[g.cell(i, l)] += path[g.cell(i, l)];
         }
+        const auto row = path.begin() + i * g.labels;
+        const double least = k > 0 ? *std::min_element(row, row + g.labels) : 0.0;
+        for (int l = 0; l < g.labels; ++l) sum[g.cell(i, l)] += path[g.cell(i, l)] - least;
       });
     }
     now.unary = sum;

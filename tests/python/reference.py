@@ -189,14 +189,22 @@ def _sweep(
 def sgm(pr: Problem, iterations: int = 1, head: str = "unary") -> Solution:
     """Eq 3.3, 3.6. Iterated: the cost is the next unary; both terms are then divided by D.
 
+    After the first iteration minima over labels are taken off all path costs and unaries.
     head="zero" leaves the unary out at the first node of every scanline.
     """
     current, scale, costs = pr.unary, 1.0, pr.unary
-    for _ in range(iterations):
+    for k in range(iterations):
         scaled = Problem(current, pr.table, pr.weights * scale, pr.connectivity)
-        costs = sum((_sgm_path(scaled, r, head) for r in range(pr.connectivity)), np.zeros(1))
-        current, scale = costs / pr.connectivity, scale / pr.connectivity
+        paths = [_sgm_path(scaled, r, head) for r in range(pr.connectivity)]
+        costs = sum((_above_minimum(p) if k else p for p in paths), np.zeros(1))
+        current, scale = _above_minimum(costs) / pr.connectivity, scale / pr.connectivity
     return Solution(_argmin(costs), costs, _zeros(pr), chain_bound(pr, _zeros(pr)))
+
+
+def _above_minimum(costs: Array) -> Array:
+    """Costs less their minimum over labels; forbidden labels stay forbidden."""
+    lowest = costs.min(2, keepdims=True)
+    return np.asarray(costs - np.where(np.isfinite(lowest), lowest, 0))
 
 
 def _sgm_path(pr: Problem, r: int, head: str) -> Array:
