@@ -29,8 +29,9 @@ __all__ = ["StereoEnergy", "stereo_energy"]
 # Chosen on Tsukuba, Venus, Teddy, Cones and Motorcycle by the mean share of bad pixels (threshold
 # 1, non-occluded). The optimum is flat: see docs/stereo.md.
 CENSUS_SHARE = 2.5  # per bit of a 5 x 5 window
-COLOUR_SHARE = 1.5  # spread over the channels
-CHANNEL_TRUNCATION = 20.0
+COLOUR_SHARE = 3.0  # spread over the channels
+COLOUR_TRUNCATION = 5.0  # per channel; little, so that a change of light cannot outvote the census
+CHANNEL_TRUNCATION = 20.0  # of costs that stand alone
 STEP = 14.0  # of one pixel in disparity, where the image is flat
 MAX_STEPS = 4.0
 
@@ -55,7 +56,9 @@ class StereoEnergy:
         if isinstance(edges, str):
             exponential = edges == "exponential"
             edges = exponential_weights(self.image, self.connectivity) if exponential else 1.0
-        if self.unit != 1:
+        if self.unit != 1 and isinstance(edges, numbers.Real):
+            edges = self.unit * float(edges)
+        elif self.unit != 1:
             edges = np.float32(self.unit) * to_numpy("weights", edges)
         return self.unary, self.potential, edges
 
@@ -180,6 +183,8 @@ def _bits(window: tuple[int, int]) -> int:
 def _default_truncation(cost: str, channels: int) -> float | None:
     if cost == "census":
         return None
+    if cost == "mixed":
+        return channels * COLOUR_TRUNCATION
     return channels * (CHANNEL_TRUNCATION**2 if "squared" in cost else CHANNEL_TRUNCATION)
 
 

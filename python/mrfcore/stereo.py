@@ -108,12 +108,13 @@ def match(
         right: image like left; matches of (y, x) lie at (y, x - d).
         num_disparities: D; disparities min_disparity .. min_disparity + D - 1 are searched.
         min_disparity: may be negative.
-        cost: "mixed" (2.5 census on 5 x 5 pixels + 0.5 Birchfield-Tomasi truncated at 20 per
-            channel: the one tells texture apart under changes of light, the other places edges), a
-            cost of `cost_volume`, or your own volume [H, W, D].
+        cost: "mixed" (2.5 census on 5 x 5 pixels + Birchfield-Tomasi truncated at 5 per channel:
+            the one survives changes of light, the other places edges), a cost of `cost_volume`, or
+            your own volume [H, W, D].
         window: census window, see `cost_volume`; None: 5 x 5.
-        truncation: of the cost (for "mixed", of the Birchfield-Tomasi part). None: 20 per channel
-            for "mixed", "birchfield_tomasi" and "absolute", 400 for the squared ones, none else.
+        truncation: of the cost (for "mixed", of the Birchfield-Tomasi part). None: 5 per channel
+            for "mixed", 20 for "birchfield_tomasi" and "absolute", 400 for the squared ones, none
+            for "census".
         potential: V of `minimize`, or None: TruncatedLinear(4) in units that suit the cost (one
             pixel's step is worth 14 for "mixed", as much in proportion for the other costs, and
             with 8 or 16 connections 1/2 or 1/4 of it). Needed with a volume of your own.

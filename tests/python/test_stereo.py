@@ -239,7 +239,14 @@ def test_middlebury_settings_give_the_published_energy(
     instance = INSTANCES[name]
     left, right = (np.array(Image.open(data / p)) for p in (instance.left, instance.right))
     cost = "birchfield_tomasi_squared" if instance.squared else "birchfield_tomasi"
-    unary = stereo.cost_volume(left, right, instance.num_labels, cost, truncation=instance.cap)
+    unary = stereo.cost_volume(
+        left,
+        right,
+        instance.num_labels,
+        cost,
+        truncation=instance.cap,
+        dtype=np.float64,  # as the published program
+    )
     linear = instance.potential == "linear"
     kind = mrfcore.TruncatedLinear if linear else mrfcore.TruncatedQuadratic
     weights: Any = instance.weight
@@ -414,6 +421,18 @@ def test_every_cost_has_sensible_defaults(scene: Any, cost: str) -> None:
     assert bad(plain.disparity, scene.disparity, scene.nonocc) < 0.17
 
 
+def test_constant_weights_are_ones(scene: Any) -> None:
+    named, number, array = (
+        stereo.match(scene.left, scene.right, 24, weights=weights, left_right_check="costs")
+        for weights in ("constant", 1, np.ones((2, 120, 160)))
+    )
+    np.testing.assert_array_equal(named.disparity, number.disparity)
+    np.testing.assert_array_equal(named.disparity, array.disparity)
+    assert bad(named.disparity, scene.disparity, scene.nonocc) < 0.1
+    stronger = stereo.match(scene.left, scene.right, 24, weights=4.0)
+    assert stronger.energy > named.energy
+
+
 @pytest.mark.parametrize("connectivity", [8, 16])
 def test_more_connections(scene: Any, connectivity: int) -> None:
     result = stereo.match(scene.left, scene.right, 24, connectivity=connectivity, iterations=5)
@@ -429,10 +448,13 @@ def test_floats_and_threads_give_the_same_map(scene: Any) -> None:
     np.testing.assert_array_equal(one.disparity, other.disparity)
 
 
-def test_changes_of_light_do_little_harm(scene: Any) -> None:
-    darker = np.clip(scene.right * 0.75 + 5, 0, 255).astype(np.uint8)
-    result = stereo.match(scene.left, darker, 24)
-    assert bad(result.disparity, scene.disparity, scene.nonocc) < 0.12
+@pytest.mark.parametrize(
+    "change", [lambda x: 0.7 * x + 8, lambda x: 255 * (x / 255) ** 1.3], ids=["darker", "gamma"]
+)
+def test_changes_of_light_do_little_harm(scene: Any, change: Callable[[Array], Array]) -> None:
+    right = np.clip(change(scene.right.astype(float)), 0, 255).astype(np.uint8)
+    result = stereo.match(scene.left, right, 24)
+    assert bad(result.disparity, scene.disparity, scene.nonocc) < 0.1
 
 
 def test_callback_stops(scene: Any) -> None:
