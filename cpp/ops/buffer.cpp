@@ -55,6 +55,12 @@ int64_t control_group_bytes() {
   int64_t limit = -1, used = -1;
   std::ifstream("/sys/fs/cgroup/memory.max") >> limit;  // "max" leaves -1 or 0
   std::ifstream("/sys/fs/cgroup/memory.current") >> used;
+  std::ifstream stat("/sys/fs/cgroup/memory.stat");
+  std::string key;
+  int64_t bytes = 0;
+  while (stat >> key >> bytes) {  // cached files count as used, but make room when asked to
+    if (key == "inactive_file" && used >= bytes) used -= bytes;
+  }
   return limit > 0 && used >= 0 ? std::max<int64_t>(limit - used, 0) : -1;
 }
 
