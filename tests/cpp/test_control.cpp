@@ -200,11 +200,14 @@ TEST(BadInput, OfTheProblemIsNamed) {
   Problem<float> p = instance.problem();
   p.pairwise = random_table(3, 1);
   expect_bad(p, options, {"pairwise", "L = 4", "[3, 3]"});
+  p.pairwise = Potential::truncated_quadratic();
+  p.labels = 40'000'001;
+  expect_bad(p, options, {"pairwise", "1e15", "V(0, 40000000) = 1.6e+15"});
 }
 
 TEST(BadInput, OfUnariesIsFoundWhereverItIs) {
   constexpr float kBad[] = {std::numeric_limits<float>::quiet_NaN(),
-                            -std::numeric_limits<float>::infinity()};
+                            -std::numeric_limits<float>::infinity(), 1e31f, -1e31f};
   for (const float bad : kBad) {
     Instance<float> instance = small(2);
     instance.unary[(30 + 4 * 6 + 5) * 4 + 3] = bad;  // the last value of the last pixel
@@ -221,10 +224,10 @@ TEST(BadInput, OfWeightsIsFoundWhereverItIs) {
   for (const float bad : {-1.0f, std::numeric_limits<float>::quiet_NaN(), kInf}) {
     Instance<float> instance = small(2);
     instance.edge_weights[static_cast<size_t>(instance.weights_size()) + 30 + 3 * 6 + 5] = bad;
-    expect_bad(instance.problem(), options, {"weights", ">= 0", "[1, 3, 5]", "item 1"});
+    expect_bad(instance.problem(), options, {"weights", "[0, 1e15)", "[1, 3, 5]", "item 1"});
     instance.edge_weights.clear();
     instance.weight = bad;
-    expect_bad(instance.problem(), options, {"weights", ">= 0", "got"});
+    expect_bad(instance.problem(), options, {"weights", "[0, 1e15)", "got"});
   }
 }
 

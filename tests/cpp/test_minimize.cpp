@@ -108,7 +108,11 @@ TYPED_TEST(Minimize, ConstantEdgeWeightsEqualTheScalar) {
       const auto a = run(scalar, this->bounded(solver, 3));
       const auto b = run(per_edge, this->bounded(solver, 3));
       EXPECT_EQ(a.labels, b.labels);
-      EXPECT_EQ(a.costs, b.costs);
+      if (solver == Solver::MeanField) {  // sums instead of minima: the scalar is in the table
+        expect_close(a.costs, {b.costs.begin(), b.costs.end()}, "costs");
+      } else {
+        EXPECT_EQ(a.costs, b.costs);
+      }
       EXPECT_NEAR(a.report().energy, b.report().energy, 1e-9);
       EXPECT_NEAR(a.report().lower_bound, b.report().lower_bound, 1e-3);
     }
