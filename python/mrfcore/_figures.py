@@ -184,10 +184,8 @@ def _decorate(axes: Axes, x: str, bounded: bool, gap: float) -> None:
     axes.grid(True, which="major", color="#dddddd", linewidth=0.7, zorder=0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    place_of_legend = "lower right" if bounded else "best"  # bounds rise towards 0: room below
-    axes.legend(
-        loc=place_of_legend, fontsize=9, ncols=2, frameon=True, framealpha=0.85, edgecolor="none"
-    )
+    style: dict[str, Any] = {"fontsize": 9, "ncols": 2, "framealpha": 0.85, "edgecolor": "none"}
+    axes.legend(loc="lower right" if bounded else "best", **style)  # bounds rise: room below
 
 
 # --- comparison -------------------------------------------------------------------------------
