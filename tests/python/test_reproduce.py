@@ -12,7 +12,10 @@ import pytest
 import mrfcore
 from mrfcore.cli import main
 from mrfcore.reproduce import TABLES, Cell, energy_tables, judge, plan_jobs, read_json, to_markdown
-from mrfcore.reproduce.energies import single_precision_energy
+from mrfcore.reproduce.energies import (
+    benchmark_single_precision_energy,
+    single_precision_energy,
+)
 from mrfcore.reproduce.ledger import write_json
 from mrfcore.reproduce.printed import MISPRINTS, PARTS
 
@@ -43,6 +46,22 @@ def test_single_precision_energy_is_a_sequential_sum(shape, connectivity) -> Non
     table = mrfcore.TruncatedLinear(3).table(6)
     got = single_precision_energy(labels, unary, table, 12345.6, connectivity)
     assert got == plain_sum(labels, unary, table, 12345.6, connectivity)
+
+
+@pytest.mark.parametrize("shape", [(9, 13), (1, 8), (7, 1), (1, 1)])
+def test_benchmark_sum_has_two_accumulators(shape) -> None:
+    random = np.random.default_rng(2)
+    unary = random.uniform(0, 1e5, (*shape, 6)).astype(np.float32)
+    labels = random.integers(0, 6, shape, dtype=np.int32)
+    table = mrfcore.TruncatedLinear(3).table(6)
+    data, smoothness = np.float32(0), np.float32(0)
+    for y, x in np.ndindex(*shape):
+        data += unary[y, x, labels[y, x]]
+    for dy, dx in ((0, 1), (1, 0)):
+        for y, x in np.ndindex(shape[0] - dy, shape[1] - dx):
+            smoothness += np.float32(12345.6 * table[labels[y, x], labels[y + dy, x + dx]])
+    got = benchmark_single_precision_energy(labels, unary, table, 12345.6)
+    assert got == float(data + smoothness)
 
 
 @pytest.mark.parametrize("connectivity", [4, 8, 16])
