@@ -16,7 +16,7 @@ _CPU_DEVICES = (1, 3)  # DLPack: kDLCPU, kDLCUDAHost
 
 
 def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
-    """A NumPy view of x (a copy only where x is no array at all). The view may be read-only.
+    """A NumPy view of x; a copy only where x is no array, or misaligned. It may be read-only.
 
     Raises:
         TypeError: x is no array, lives on another device, needs a gradient, or holds no numbers.
@@ -43,7 +43,8 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
             f"{name}: expected real numbers (integers, float16, float32 or float64), "
             f"got dtype {array.dtype}"
         )
-    return array
+    # A float at an odd address is undefined behaviour in C++, whatever x86 makes of it.
+    return array if array.flags.aligned else array.copy()
 
 
 def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
