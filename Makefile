@@ -36,7 +36,7 @@ CXX_FILES = $(shell find cpp python/bindings tests bench cuda -name '*.[ch]pp' -
 .DEFAULT_GOAL := help
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.package ## Install into .venv and run `mrfcore demo`: a picture and a table
 	$(BIN)/mrfcore demo $(DEMO_ARGS)
