@@ -10,7 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -22,22 +21,9 @@ namespace plain {
 using Vector = std::vector<double>;
 using Labels = std::vector<int>;
 
-inline constexpr std::array<std::array<int, 2>, 16> kSteps = {{{0, 1},
-                                                               {0, -1},
-                                                               {1, 0},
-                                                               {-1, 0},
-                                                               {1, 1},
-                                                               {-1, -1},
-                                                               {1, -1},
-                                                               {-1, 1},
-                                                               {1, 2},
-                                                               {-1, -2},
-                                                               {2, 1},
-                                                               {-2, -1},
-                                                               {2, -1},
-                                                               {-2, 1},
-                                                               {1, -2},
-                                                               {-1, 2}}};
+inline constexpr int kSteps[16][2] = {{0, 1},  {0, -1}, {1, 0},  {-1, 0},  {1, 1}, {-1, -1},
+                                      {1, -1}, {-1, 1}, {1, 2},  {-1, -2}, {2, 1}, {-2, -1},
+                                      {2, -1}, {-2, 1}, {1, -2}, {-1, 2}};
 
 /// E(x) = sum_i unary[i, x_i] + sum_(pq) weight V(x_p, x_q)  (Eq 3.1)
 struct Grid {
@@ -51,7 +37,7 @@ struct Grid {
   double theta(int i, int l) const { return unary[cell(i, l)]; }
   /// Pixel i + s * step(r), or -1 outside.
   int moved(int i, int r, int s) const {
-    const auto [dy, dx] = kSteps[static_cast<size_t>(r)];
+    const auto& [dy, dx] = kSteps[r];
     const int y = i / width + s * dy, x = i % width + s * dx;
     return y < 0 || y >= height || x < 0 || x >= width ? -1 : y * width + x;
   }

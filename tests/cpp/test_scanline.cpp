@@ -27,7 +27,8 @@ constexpr Size kSizes[] = {{1, 1}, {1, 2},  {2, 1}, {1, 9},   {9, 1},  {2, 2},  
 TEST(Directions, AreTheCanonicalOnes) {
   for (int r = 0; r < core::kMaxDirections; ++r) {
     const core::Direction d = core::direction(r), back = core::direction(core::opposite(r));
-    EXPECT_EQ((std::array<int, 2>{d.dy, d.dx}), plain::kSteps[static_cast<size_t>(r)]) << r;
+    EXPECT_EQ(d.dy, plain::kSteps[r][0]) << r;
+    EXPECT_EQ(d.dx, plain::kSteps[r][1]) << r;
     EXPECT_EQ(d.dy, -back.dy) << r;
     EXPECT_EQ(d.dx, -back.dx) << r;
     EXPECT_EQ(core::pair_of(r), r / 2);
