@@ -58,6 +58,14 @@ void check_problem(const Problem<T>& p) {
   if (p.labels > std::numeric_limits<int32_t>::max() / 2) {
     bad("unary: expected fewer than 2^30 labels, got L = " + std::to_string(p.labels));
   }
+  // 2^56 cells of 8 bytes: what addresses can reach; beyond, products of sizes would overflow.
+  constexpr double kMostCells = 7.2e16;
+  if (static_cast<double>(p.batch) * static_cast<double>(p.height) * static_cast<double>(p.width) *
+          static_cast<double>(p.labels) >
+      kMostCells) {
+    bad("unary: expected fewer than 2^56 cells, got shape " +
+        shape_text(p.batch, p.height, p.width, p.labels));
+  }
   if (p.connectivity != 4 && p.connectivity != 8 && p.connectivity != 16) {
     bad("connectivity: expected 4, 8 or 16, got " + std::to_string(p.connectivity));
   }

@@ -4,12 +4,14 @@
 #include "mrfcore/minimize.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <exception>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "mrfcore/error.hpp"
 #include "mrfcore/runtime.hpp"
@@ -76,7 +78,7 @@ class ItemRun {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
   void throw_if_interrupted() const {
-    if (item_.control->stop.load()) throw Interrupted{};
+    cpu::throw_if_stopped(*item_.control);
   }
   /// Labels that an interrupted read left unwritten must not be looked at.
   void read(Schedule<T>& schedule, T* costs) {
@@ -197,20 +199,29 @@ void run_side_by_side(const Problem<T>& problem, const Options& options, const O
                       const cpu::Kernels<T>& kernels, int threads, cpu::Control& control,
                       std::vector<ItemReport>& reports) {
   std::vector<std::exception_ptr> errors(reports.size());
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-  for (int64_t b = 0; b < problem.batch; ++b) {
-    const auto i = static_cast<size_t>(b);
-    try {
-      if (!control.stop.load())
-        reports[i] = run_item(problem, options, outputs, b, kernels, 1, control);
-    } catch (...) {
-      errors[i] = std::current_exception();
+  std::atomic<int64_t> unfinished{problem.batch};
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(dynamic) nowait
+    for (int64_t b = 0; b < problem.batch; ++b) {
+      const auto i = static_cast<size_t>(b);
+      try {
+        if (!control.stop.load())
+          reports[i] = run_item(problem, options, outputs, b, kernels, 1, control);
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+      unfinished.fetch_sub(1);
     }
+    // Only the calling thread may ask for interrupts: it goes on asking while others work.
+#pragma omp master
+    while (unfinished.load() > 0 && !cpu::should_stop(&control))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  cpu::throw_if_stopped(control);
   for (const std::exception_ptr& error : errors) {
     if (error) std::rethrow_exception(error);
   }
-  if (control.stop.load()) throw Interrupted{};
 }
 
 }  // namespace

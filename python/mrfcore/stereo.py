@@ -198,6 +198,7 @@ def match(
         how: dict[str, Any] = {"solver": "trws", "iterations": 2}
         if left_right_check == "solve":
             how = {"solver": solver, "iterations": int(result.iterations), **solver_options}
+            how.pop("init", None)  # labels of the left view mean nothing in the right one
         mirrored = energy.right_view(pair[1], checks.threads)
         other = minimize(
             *mirrored.arguments, connectivity=connectivity, threads=threads, **how

@@ -115,6 +115,33 @@ TEST(Interruption, WorksInsideOneIteration) {
   EXPECT_THROW(run(instance, options), Interrupted);
 }
 
+TEST(Interruption, MayThrow) {
+  const auto instance =
+      random_instance<float>({120, 160, 160, 4}, random_table(160, 1), Weights::Scalar, 1);
+  Options options = options_for(Solver::TRWP, 1000);
+  options.threads = 2;
+  options.interrupted = []() -> bool { throw std::runtime_error("enough"); };
+  expect_error<std::runtime_error>([&] { run(instance, options); }, {"enough"});
+}
+
+TEST(Interruption, IsAskedForWhileOtherThreadsStillWork) {
+  // Two pixels that repel each other: simultaneous updates flip both for ever. Strong unaries calm
+  // them, and that item ends after two iterations. One of the orders leaves the caller idle.
+  for (const size_t calm : {0u, 1u}) {
+    Instance<float> instance =
+        random_instance<float>({1, 2, 2, 4, 2}, Potential::table({5, 0, 0, 6}, 2),
+                               Weights::Scalar, 1);
+    instance.weight = 1.0f;
+    for (size_t i = 0; i < 8; ++i) instance.unary[i] = i % 2 == 0 ? 0.0f : 0.1f;
+    for (const size_t i : {1u, 3u}) instance.unary[4 * calm + i] = 100.0f;
+    Options options = options_for(Solver::MeanField, 1 << 22);
+    options.threads = 2;
+    options.tolerance = 0.0;
+    options.interrupted = [] { return true; };
+    EXPECT_THROW(run(instance, options), Interrupted) << "calm item " << calm;
+  }
+}
+
 // ------------------------------------------------------------------ environment
 
 TEST(Environment, ChoosesTheInstructionSet) {
@@ -200,6 +227,9 @@ TEST(BadInput, OfTheProblemIsNamed) {
   Problem<float> p = instance.problem();
   p.pairwise = random_table(3, 1);
   expect_bad(p, options, {"pairwise", "L = 4", "[3, 3]"});
+  p.height = p.width = int64_t{1} << 31;
+  expect_bad(p, options, {"unary", "2^56", "[1, 2147483648, 2147483648, 4]"});
+  p = instance.problem();
   p.pairwise = Potential::truncated_quadratic();
   p.labels = 40'000'001;
   expect_bad(p, options, {"pairwise", "1e15", "V(0, 40000000) = 1.6e+15"});

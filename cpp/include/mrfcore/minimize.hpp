@@ -55,7 +55,8 @@ struct Options {
   /// Called after each iteration from the calling thread; returning true stops that item.
   std::function<bool(const Progress&)> callback;
   /// Called from the calling thread every few tens of milliseconds, also inside an iteration;
-  /// returning true abandons the call with mrfcore::Interrupted (used for Ctrl-C).
+  /// returning true abandons the call with mrfcore::Interrupted (used for Ctrl-C), and what it
+  /// throws leaves minimize().
   std::function<bool()> interrupted;
 };
 
