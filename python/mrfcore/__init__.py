@@ -6,7 +6,7 @@
 >>> r.labels, r.energy, r.lower_bound
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
-`viz`, `scene`.
+`viz`, `scene`, and, where torch is installed, `nn` and `ops`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _SUBMODULES = (
     "demo",
     "io",
     "metrics",
+    "nn",
+    "ops",
     "reproduce",
     "restore",
     "scene",

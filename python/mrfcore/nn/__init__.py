@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Message passing as layers of a network, with what goes in and out of them.
+
+>>> from mrfcore import nn as mrf
+>>> layer = mrf.TRWP(mrf.LearnedPairwise(21), iterations=5)
+>>> edges = mrf.EdgeWeights("exponential")
+>>> costs = layer(-logits, edges(image))  # [B, 21, H, W]; -costs are logits again
+"""
+
+from __future__ import annotations
+
+from mrfcore._torch import require_torch
+
+require_torch("mrfcore.nn")
+
+from mrfcore.nn.edge_weights import EdgeWeights  # noqa: E402
+from mrfcore.nn.layers import ISGMR, SGM, TRWP, LoopyBP, MeanField  # noqa: E402
+from mrfcore.nn.learned_pairwise import LearnedPairwise  # noqa: E402
+from mrfcore.nn.regression import soft_argmin  # noqa: E402
+
+__all__ = [
+    "ISGMR",
+    "SGM",
+    "TRWP",
+    "EdgeWeights",
+    "LearnedPairwise",
+    "LoopyBP",
+    "MeanField",
+    "soft_argmin",
+]
