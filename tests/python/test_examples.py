@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples run, small, and leave whole files; their parts are right."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the examples train networks: pip install torch")
+_core = importlib.import_module("mrfcore._core")
+if not hasattr(_core, "layer_forward"):
+    pytest.skip("this build of mrfcore has no differentiable layers", allow_module_level=True)
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports a module of the examples by name."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return importlib.import_module
+
+
+def run(example: str, folder: Path, *options: str) -> dict[str, Any]:
+    """Run an example small; its JSON."""
+    command = [sys.executable, str(EXAMPLES / example), "--small", "-o", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.glob("*.json")
+    picture = found.with_suffix(".png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert picture.endswith(b"IEND\xaeB`\x82")  # whole
+    assert not list(folder.glob(".*")), "no temporary files are left"
+    loaded: dict[str, Any] = json.loads(found.read_text())
+    return loaded
+
+
+def test_learn_stereo(data: Path, tmp_path: Path) -> None:
+    found = run("learn_stereo.py", tmp_path, "--data", str(data))
+    assert set(found["bad_1"]) == {"tsukuba", "venus", "mean"}
+    assert all(0 < share < 50 for row in found["bad_1"].values() for share in row.values())
+
+
+def test_learn_stereo_without_data_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "learn_stereo.py"), "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "expected stereo pairs" in done.stderr
+
+
+def test_segment_refine_painted(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    pytest.importorskip("skimage")
+    found = run("segment_refine.py", tmp_path, "--painted")
+    assert set(found["methods"]) == {"network alone", "MF-4", "SGM-8", "ISGMR-8", "TRWP-4"}
+    assert all(0 < row["iou"] < 100 for row in found["methods"].values())
+
+
+def test_segment_refine(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    pytest.importorskip("skimage")
+    if not (data / "bsds500").is_dir():
+        pytest.skip(f"no bsds500 in {data}")
+    assert len(run("segment_refine.py", tmp_path, "--data", str(data))["runs"]) == 1
+
+
+def test_bad_1_loss_by_hand(part: Any) -> None:
+    model = part("_stereo_model")
+    costs = torch.tensor([0.0, 1.0, 2.0, 5.0]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2)
+    truth = torch.tensor([[[1.5, 0.0]]])
+    counts = torch.tensor([[[True, False]]])
+    loss = model.bad_1_loss(costs, truth, counts, torch.tensor(math.log(2.0)))
+    p = np.exp([0.0, -0.5, -1.0, -2.5])
+    assert float(loss) == pytest.approx(-math.log((p[1] + p[2]) / p.sum()), abs=1e-6)
+
+
+def test_learning_starts_at_the_energy_set_by_hand(part: Any) -> None:
+    model = part("_stereo_model")
+    one = model.Model(7, 1, full_table=False)
+    assert np.array_equal(one.table().detach().numpy(), model.HAND_SET.table(7))
+    weights = one.edges(torch.rand(1, 3, 5, 6))
+    assert torch.equal(weights, torch.ones(1, 2, 5, 6))
+
+
+def test_permuting_regions_permutes_logits(part: Any) -> None:
+    net = part("_click_net").ClickNet()
+    image, clicks = torch.rand(1, 3, 12, 14), torch.tensor([[1, 2, 0], [5, 6, 1], [9, 3, 2]])
+    turned = clicks.clone()
+    turned[:, 2] = (clicks[:, 2] + 1) % 3
+    assert torch.allclose(net(image, clicks).roll(1, 1), net(image, turned), atol=1e-6)
+
+
+def test_mean_iou_by_hand(part: Any) -> None:
+    data = part("_regions")
+    regions = np.array([[0, 0, 1, -1]])
+    scene = data.Scene(np.zeros((1, 4, 3), np.uint8), regions, "by hand")
+    # Region 0: one of two found; region 1: one found, one too many; the last pixel counts not.
+    assert data.mean_iou(np.array([[0, 1, 1, 0]]), scene) == pytest.approx(0.5)
+
+
+def test_clicks_lie_in_their_regions(part: Any) -> None:
+    data = part("_regions")
+    pytest.importorskip("scipy")
+    scene = data.painted(3, 60, 80)
+    rows = data.clicks(scene, 4, np.random.default_rng(0))
+    assert len(rows) == 4 * scene.count
+    assert np.array_equal(scene.regions[rows[:, 0], rows[:, 1]], rows[:, 2])
