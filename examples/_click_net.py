@@ -42,7 +42,7 @@ class ClickNet(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, image: Tensor, clicks: Tensor) -> Tensor:
-        """Logits [1, L, H, W] of an image [1, 3, H, W] in 0 .. 1 and clicks [N, 3] (y, x, region)."""
+        """Logits [1, L, H, W]; image [1, 3, H, W] in 0 .. 1, clicks [N, 3] of (y, x, region)."""
         height, width = image.shape[-2:]
         features = functional.interpolate(
             self.features(image - 0.5), (height, width), mode="bilinear", align_corners=False

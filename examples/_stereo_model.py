@@ -59,7 +59,7 @@ def problem(pair: datasets.StereoPair, labels: int) -> Problem:
 
 
 def matching_costs(pair: datasets.StereoPair, labels: int) -> npt.NDArray[np.float32]:
-    """[H, W, L] in steps: the "mixed" costs of `stereo.match`; labels beyond its range forbidden."""
+    """[H, W, L] in steps: those of `stereo.match`; labels beyond its range are forbidden."""
     channels = _channels(pair.left).shape[2]
     known = min(labels, pair.num_disparities)
     census = stereo.cost_volume(pair.left, pair.right, known, "census", window=5)

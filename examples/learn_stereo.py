@@ -115,7 +115,7 @@ def train(
         costs = model(crop.unary, crop.image)
         loss = parts.bad_1_loss(costs, crop.truth, crop.counts, model.log_temperature)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -130,7 +130,7 @@ def window(
 ) -> parts.Problem:
     """A random window of a random pair that has pixels to learn from."""
     while True:
-        problem = problems[random.integers(len(problems))]
+        problem = problems[int(random.integers(len(problems)))]
         height, width = problem.truth.shape[-2:]
         top, left = (
             int(random.integers(max(0, whole - part) + 1))

@@ -112,8 +112,8 @@ def stream(
 ) -> Iterator[Sample]:
     """Endless samples: any image, any of its segmentations, new clicks."""
     while True:
-        people = scenes[random.integers(len(scenes))]
-        yield sample(people[random.integers(len(people))], options, random)
+        people = scenes[int(random.integers(len(scenes)))]
+        yield sample(people[int(random.integers(len(people)))], options, random)
 
 
 def samples(
@@ -149,7 +149,7 @@ def train(
         logits = model(one.image, one.clicks, one.edges)
         loss = functional.cross_entropy(logits, one.regions, ignore_index=-1)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
