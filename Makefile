@@ -18,7 +18,7 @@ PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' $(if $(CI), \
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# Arguments of the three parts: against the plain loops, Google Benchmark, pytest-benchmark.
+# Arguments of the parts: against the plain loops and plain torch, Google Benchmark, pytest-benchmark.
 define run_benchmarks
 mkdir -p build/bench
 $(BIN)/python bench/run.py $(1)
@@ -26,6 +26,7 @@ test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench
   --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
 test -z '$(wildcard bench/test_*.py)' || \
   $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
+$(BIN)/python bench/layers.py $(1)
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp python third_party CMakeLists.txt pyproject.toml README.md))
@@ -117,6 +118,7 @@ $(VENV)/.lint: $(VENV)/.package
 
 $(VENV)/.bench: $(VENV)/.package
 	$(PIP) install 'mrfcore[bench]'
+	test -z '$(TORCH)' || $(PIP) install '$(TORCH)' || echo 'No $(TORCH): bench/layers.py will skip'
 	touch $@
 
 .PHONY: build/release/.built
