@@ -10,14 +10,6 @@ namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
 template <class T>
-int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
-  const T lowest = row_min(row, padded);
-  int32_t l = 0;
-  while (l + 1 < labels && row[l] != lowest) ++l;
-  return l;
-}
-
-template <class T>
 void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
   const int64_t n = a.shape.stride;
   const int64_t at = pixel * n;

@@ -9,6 +9,8 @@ namespace mrfcore::cpu::MRF_ISA {
 template <class T>
 void sweep_pair(const SweepArgs<T>&);
 template <class T>
+void adjoint_pair(const AdjointArgs<T>&);
+template <class T>
 void chain_bound(const ChainBoundArgs<T>&);
 template <class T>
 void trws_pass(const TrwsArgs<T>&);
@@ -19,13 +21,17 @@ void gather(const GatherArgs<T>&);
 template <class T>
 void mean_field_step(const MeanFieldArgs<T>&);
 template <class T>
+void mean_field_adjoint(const MeanFieldAdjointArgs<T>&);
+template <class T>
 void icm_sweep(const IcmArgs<T>&);
 
 template <class T>
 const Kernels<T>& kernels() {
-  static constexpr Kernels<T> kTable{kLanes<T>,          sweep_pair<T>,  chain_bound<T>,
-                                     trws_pass<T>,       trws_labels<T>, gather<T>,
-                                     mean_field_step<T>, icm_sweep<T>};
+  static constexpr Kernels<T> kTable{kLanes<T>,          sweep_pair<T>,
+                                     adjoint_pair<T>,    chain_bound<T>,
+                                     trws_pass<T>,       trws_labels<T>,
+                                     gather<T>,          mean_field_step<T>,
+                                     mean_field_adjoint<T>, icm_sweep<T>};
   return kTable;
 }
 

@@ -45,6 +45,17 @@ enum class SweepRule {
   TRWP,   ///< Eq 3.10: newest messages everywhere, `sum` kept up to date
 };
 
+/// What a sweep of one direction keeps for its backward pass (spec section 3): for every message
+/// the arg-min of each label and the label of the minimum that was subtracted, in uint8 for up to
+/// 256 labels, else uint16. Dense: [H, W, L] and [H, W].
+struct ArgminTape {
+  void* argmin;   ///< null: nothing is kept
+  void* minimum;  ///< SGM: of the path cost of every node; else of the message to it
+};
+
+/// Largest label count whose indices fit a byte.
+inline constexpr int kByteLabels = 256;
+
 /// One direction pair swept both ways, scanline strip by scanline strip, so that the second way
 /// finds its data in cache.
 template <class T>
@@ -65,6 +76,60 @@ struct SweepArgs {
   const T* head_row;  ///< SGM: what a scanline's head sends: null = its own unary, else this row
   bool relative;      ///< SGM: `sum` receives L_r less its minimum over labels
 
+  ArgminTape forward_tape;
+  ArgminTape backward_tape;
+  int threads;
+  Control* control;
+};
+
+/// Where an adjoint sweep adds gradients of the pairwise term; null pointers are not wanted.
+/// Strips are dealt to `bins` fixed groups with a sum each, added in order by the caller: the same
+/// bits for any number of threads.
+template <class T>
+struct PairwiseGradient {
+  const T* table;         ///< V(m, l) [L][stride], or null if V depends on |l - m| only:
+  const T* table_t;       ///< V(l, m)
+  const T* differences;   ///< V by |l - m|, [L]
+  T weight_factor;        ///< d (weight used) / d (weight given): SGM shrinks weights
+  T* per_edge;            ///< this item's [P, H, W]
+  double* weight;         ///< [bins]
+  double* values;         ///< [bins][L][L], of V(l, m)
+  int64_t bins;
+};
+
+/// The adjoint of sweep_pair: both ways in reverse, nodes in reverse (Alg 3, 4). Volumes hold
+/// d loss / d (volume of the same name in SweepArgs), before the sweep where it returns.
+template <class T>
+struct AdjointArgs {
+  GridShape shape;
+  SweepRule rule;
+  int pair;
+  EdgeWeightView<T> weights;
+  T* sum;             ///< TRWP: of the running sum. ISGMR: of the sum after the iteration, read
+  T* sum_before;      ///< ISGMR: of the sum before the iteration, added to
+  T* forward;         ///< of the message of direction 2 pair (not SGM)
+  T* backward;        ///< of the message of direction 2 pair + 1 (not SGM)
+  T* cavity;          ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
+  T rho;              ///< TRWP
+  T damping;
+  const T* cost;      ///< SGM: of the sum of L_r
+  T* unary;           ///< SGM: of theta, added to
+  bool unary_head;    ///< SGM: a scanline's head sends its own unary
+  bool relative;      ///< SGM
+
+  ArgminTape forward_tape;
+  ArgminTape backward_tape;
+
+  /// Soft minima keep messages instead of arg-mins: before and after the iteration. `state` is the
+  /// sum of theta and messages: TRWP rewinds it, ISGMR reads that of the iteration's start.
+  T temperature;  ///< 0: hard
+  const T* forward_before;
+  const T* forward_after;
+  const T* backward_before;
+  const T* backward_after;
+  T* state;
+
+  PairwiseGradient<T> gradient;
   int threads;
   Control* control;
 };
@@ -140,6 +205,23 @@ struct MeanFieldArgs {
   Control* control;
 };
 
+/// The adjoint of mean_field_step.
+template <class T>
+struct MeanFieldAdjointArgs {
+  GridShape shape;
+  EdgeWeightView<T> weights;
+  T scale;
+  const T* table;
+  const T* table_t;
+  const T* beliefs;     ///< Q that the step read
+  const T* grad_costs;  ///< of c after the step
+  T* grad_before;       ///< of c before the step, overwritten
+  T* grad_unary;        ///< added to
+  PairwiseGradient<T> gradient;
+  int threads;
+  Control* control;
+};
+
 template <class T>
 struct IcmArgs {
   GridShape shape;
@@ -157,11 +239,13 @@ template <class T>
 struct Kernels {
   int lanes;
   void (*sweep_pair)(const SweepArgs<T>&);
+  void (*adjoint_pair)(const AdjointArgs<T>&);
   void (*chain_bound)(const ChainBoundArgs<T>&);
   void (*trws_pass)(const TrwsArgs<T>&);
   void (*trws_labels)(const LabellingArgs<T>&);
   void (*gather)(const GatherArgs<T>&);
   void (*mean_field_step)(const MeanFieldArgs<T>&);
+  void (*mean_field_adjoint)(const MeanFieldAdjointArgs<T>&);
   void (*icm_sweep)(const IcmArgs<T>&);
 };
 

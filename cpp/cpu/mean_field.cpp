@@ -4,28 +4,13 @@
 // costs one matrix-vector product (two if V is asymmetric) however many neighbours it has.
 #include "core/exponential.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/matvec.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
-
-/// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every
-/// instruction set.
-template <class T>
-T ordered_sum(const T* row, int64_t n) {
-  T partial[16] = {};
-  int64_t l = 0;
-  for (; l + 16 <= n; l += 16) {
-    for (int64_t j = 0; j < 16; ++j) partial[j] += row[l + j];
-  }
-  for (int64_t j = 0; l + j < n; ++j) partial[j] += row[l + j];
-  for (int width = 8; width > 0; width /= 2) {
-    for (int j = 0; j < width; ++j) partial[j] += partial[j + width];
-  }
-  return partial[0];
-}
 
 template <class T>
 void softmax_row(const T* c, T* q, int64_t labels, int64_t stride) {
@@ -34,25 +19,6 @@ void softmax_row(const T* c, T* q, int64_t labels, int64_t stride) {
   for (int64_t l = labels; l < stride; ++l) q[l] = T(0);
   const T inverse = T(1) / ordered_sum(q, labels);
   for (int64_t l = 0; l < stride; ++l) q[l] *= inverse;
-}
-
-template <class T, int NV>
-void matvec_tile(const T* table, const T* q, int labels, int64_t stride, T* out) {
-  Vec<T> acc[NV] = {};
-  for (int m = 0; m < labels; ++m, table += stride) {
-    const Vec<T> qm = splat<T>(q[m]);
-    for (int v = 0; v < NV; ++v) acc[v] = acc[v] + qm * load(table + v * kLanes<T>);
-  }
-  for (int v = 0; v < NV; ++v) store(out + v * kLanes<T>, load(out + v * kLanes<T>) + acc[v]);
-}
-
-/// out(l) += sum_m q(m) table(m, l)
-template <class T>
-void matvec(const T* table, const T* q, int labels, int64_t stride, T* out) {
-  int64_t l = 0;
-  for (; l + 8 * kLanes<T> <= stride; l += 8 * kLanes<T>)
-    matvec_tile<T, 8>(table + l, q, labels, stride, out + l);
-  for (; l < stride; l += kLanes<T>) matvec_tile<T, 1>(table + l, q, labels, stride, out + l);
 }
 
 template <class T>

@@ -129,7 +129,7 @@ void shift(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const
 /// exact enough to pick the right parabola at every integer label.
 template <class T>
 void envelope_row(const MinConvolutionPlan<T>& plan, const T* h, T w, T* out, double* start,
-                  int* apex) {
+                  int* apex, int* chosen) {
   const double inverse_weight = 1.0 / static_cast<double>(w);
   const auto intersection = [&](int v, int q) {
     const double rise = (static_cast<double>(h[q]) - static_cast<double>(h[v])) * inverse_weight;
@@ -150,6 +150,7 @@ void envelope_row(const MinConvolutionPlan<T>& plan, const T* h, T w, T* out, do
     while (k < top && start[k + 1] < l) ++k;
     const T d = static_cast<T>(l - apex[k]);
     out[l] = h[apex[k]] + w * (d * d);
+    chosen[l] = apex[k];
   }
   for (int64_t l = plan.labels; l < plan.stride; ++l) out[l] = kForbidden<T>;
 }
@@ -162,7 +163,7 @@ void envelope(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, co
   for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
     const T lowest = row_min(h, plan.stride);
     if (w[g] > T(0)) {
-      envelope_row(plan, h, w[g], out, start, apex);
+      envelope_row(plan, h, w[g], out, start, apex, apex + plan.labels);
     } else {
       for (int64_t l = 0; l < plan.stride; l += kLanes<T>) store(out + l, splat<T>(lowest));
     }
@@ -244,6 +245,8 @@ MinConvolutionFn<T> min_convolution(MinConvolutionKind kind) {
       return shift<T>;
     case MinConvolutionKind::Envelope:
       return envelope<T>;
+    case MinConvolutionKind::SoftTable:
+      return soft_table<T>;
     case MinConvolutionKind::Table:
       break;
   }
@@ -265,10 +268,18 @@ void prepare_scratch(const MinConvolutionPlan<T>& plan, T* scratch) {
   for (int64_t i = 0; i < n; ++i) scratch[i] = kForbidden<T>;
 }
 
+template <class T>
+const int* envelope_apexes(const MinConvolutionPlan<T>& plan, const T* scratch) {
+  return reinterpret_cast<const int*>(reinterpret_cast<const double*>(scratch) + plan.labels) +
+         plan.labels;
+}
+
 template MinConvolutionFn<float> min_convolution<float>(MinConvolutionKind);
 template MinConvolutionFn<double> min_convolution<double>(MinConvolutionKind);
 template int64_t scratch_size<float>(const MinConvolutionPlan<float>&);
 template int64_t scratch_size<double>(const MinConvolutionPlan<double>&);
+template const int* envelope_apexes<float>(const MinConvolutionPlan<float>&, const float*);
+template const int* envelope_apexes<double>(const MinConvolutionPlan<double>&, const double*);
 template void prepare_scratch<float>(const MinConvolutionPlan<float>&, float*);
 template void prepare_scratch<double>(const MinConvolutionPlan<double>&, double*);
 

@@ -14,6 +14,7 @@ enum class MinConvolutionKind {
   Shift,            ///< O(L band): any V(|l - m|) that is constant beyond `band`
   Envelope,         ///< O(L): lower envelope of parabolas (Felzenszwalb & Huttenlocher 2012)
   Table,            ///< O(L^2): anything
+  SoftTable,        ///< O(L^2): soft minimum (log-sum-exp) instead of the minimum
 };
 
 /// Filled by ops/plan.hpp; kernels only read it.
@@ -33,6 +34,7 @@ struct MinConvolutionPlan {
   const T* table;      ///< Table: V(m, l) at [m * stride + l], padding columns repeat the last one
   const T* table_t;    ///< Table: V(l, m) at [m * stride + l], for directions against the pair's
   bool unit_weight;    ///< Table: the weights are already in the table
+  T temperature;       ///< SoftTable
 
   int64_t row() const { return stride + 2 * guard; }  ///< elements of a guarded row
 };

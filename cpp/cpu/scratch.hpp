@@ -41,20 +41,28 @@ template <class T>
 struct StripBuffers {
   T* rows;
   T* message;
+  Lane<T>* index;  ///< arg-mins of one group, if asked for
   T* scratch;
   int64_t row;
   int64_t guard;
 
-  StripBuffers(ThreadMemory& memory, const MinConvolutionPlan<T>& plan, int64_t slots)
+  StripBuffers(ThreadMemory& memory, const MinConvolutionPlan<T>& plan, int64_t slots,
+               bool argmins = false)
       : row(plan.row()), guard(plan.guard) {
     const int64_t rows_size = slots * row;
     const int64_t message_size = kGroup * plan.stride;
-    const int64_t total = rows_size + message_size + scratch_size(plan) + 64;
+    const int64_t total = rows_size + (argmins ? 2 : 1) * message_size +
+                          (argmins ? argmin_scratch_size(plan) : scratch_size(plan)) + 64;
     rows = static_cast<T*>(memory.reserve(total * static_cast<int64_t>(sizeof(T))));
     message = rows + rows_size;
-    scratch = message + message_size;
+    index = reinterpret_cast<Lane<T>*>(message + message_size);
+    scratch = message + (argmins ? 2 : 1) * message_size;
     for (int64_t i = 0; i < rows_size; ++i) rows[i] = kForbidden<T>;
-    prepare_scratch(plan, scratch);
+    if (argmins) {
+      prepare_argmin_scratch(plan, scratch);
+    } else {
+      prepare_scratch(plan, scratch);
+    }
   }
   T* h(int64_t slot) const { return rows + slot * row + guard; }
 };

@@ -8,6 +8,8 @@
 #if MRF_VECTOR_BYTES > 16
 #include <immintrin.h>
 #endif
+
+#include "cpu/lane.hpp"
 #ifndef MRF_ISA
 #error "files under cpp/cpu are compiled once per instruction set, with MRF_ISA defined"
 #endif
@@ -26,8 +28,19 @@ template <int Bytes>
 struct VecOf<double, Bytes> {
   typedef double type __attribute__((vector_size(Bytes)));
 };
+template <int Bytes>
+struct VecOf<int32_t, Bytes> {
+  typedef int32_t type __attribute__((vector_size(Bytes)));
+};
+template <int Bytes>
+struct VecOf<int64_t, Bytes> {
+  typedef int64_t type __attribute__((vector_size(Bytes)));
+};
 template <class T, int Bytes = kVectorBytes>
 using Vec = typename VecOf<T, Bytes>::type;
+
+template <class T>
+using LabelVec = Vec<Lane<T>>;
 
 template <class T>
 inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
@@ -103,12 +116,69 @@ inline T horizontal_min(Vec<T, Bytes> v) {
   }
 }
 
+/// 0, 1, 2, ... in the lanes.
+template <class T>
+inline LabelVec<T> lane_numbers() {
+  LabelVec<T> v;
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = i;
+  return v;
+}
+
+template <class T>
+inline LabelVec<T> splat_label(int64_t label) {
+  return LabelVec<T>{} + static_cast<Lane<T>>(label);
+}
+
+/// The best value so far and its label; the lower label wins ties, in whatever order they come.
+template <class T>
+struct Best {
+  Vec<T> value;
+  LabelVec<T> label;
+
+  void offer(Vec<T> v, LabelVec<T> l) {
+    const LabelVec<T> less = (LabelVec<T>)(v < value);
+    const LabelVec<T> tie = (LabelVec<T>)(v == value) & (LabelVec<T>)(l < label);
+    label = (less | tie) ? l : label;
+    value = vmin(v, value);
+  }
+};
+
 /// Minimum of a padded row (padding never wins, see padding rule in kernels.hpp).
 template <class T>
 inline T row_min(const T* row, int64_t padded) {
   Vec<T> m = load(row);
   for (int64_t l = kLanes<T>; l < padded; l += kLanes<T>) m = vmin(m, load(row + l));
   return horizontal_min<T>(m);
+}
+
+/// Lowest label < labels where the padded row has its minimum.
+template <class T>
+inline int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
+  const Vec<T> lowest = splat<T>(row_min(row, padded));
+  LabelVec<T> at = lane_numbers<T>();
+  const LabelVec<T> none = splat_label<T>(labels - 1);
+  LabelVec<T> first = none;
+  for (int64_t l = 0; l < padded; l += kLanes<T>, at += static_cast<Lane<T>>(kLanes<T>)) {
+    const LabelVec<T> here = (LabelVec<T>)(load(row + l) == lowest) ? at : none;
+    first = vmin(here, first);
+  }
+  return static_cast<int32_t>(horizontal_min<Lane<T>>(first));
+}
+
+/// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every
+/// instruction set.
+template <class T>
+inline T ordered_sum(const T* row, int64_t n) {
+  T partial[16] = {};
+  int64_t l = 0;
+  for (; l + 16 <= n; l += 16) {
+    for (int64_t j = 0; j < 16; ++j) partial[j] += row[l + j];
+  }
+  for (int64_t j = 0; l + j < n; ++j) partial[j] += row[l + j];
+  for (int width = 8; width > 0; width /= 2) {
+    for (int j = 0; j < width; ++j) partial[j] += partial[j + width];
+  }
+  return partial[0];
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA

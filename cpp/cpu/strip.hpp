@@ -20,6 +20,8 @@ struct StripRun {
   int64_t count;
   bool linked;
 
+  int64_t predecessor_offset;  ///< from a pixel to its predecessor
+
   int64_t pixel(int64_t i) const { return first + i * inner_stride; }
   int64_t owner(int64_t i) const { return pixel(i) + owner_offset; }
 };
@@ -28,21 +30,24 @@ struct Strip {
   const core::PairGeometry* geometry;
   int64_t begin, end;  ///< slots
 
-  /// Calls visit(StripRun) for all pixels of the strip, predecessors first.
+  /// Calls visit(StripRun) for all pixels of the strip, predecessors first; last if `reversed`.
   template <class Visit>
-  void walk(bool backward, const Visit& visit) const {
+  void walk(bool backward, const Visit& visit, bool reversed = false) const {
     const core::PairGeometry& g = *geometry;
     const int64_t sign = backward ? -1 : 1;
     // The edge between a node and its predecessor belongs to whichever comes first in the pair's
     // even direction.
     const int64_t back_step = -(g.step * g.outer_stride + g.shift * g.inner_stride);
     for (int64_t k = 0; k < g.outer_n; ++k) {
-      const int64_t t = backward ? g.outer_n - 1 - k : k;
+      const int64_t t = backward != reversed ? g.outer_n - 1 - k : k;
       const int64_t skew = g.skew(t);
       const int64_t first = begin + skew > 0 ? begin + skew : 0;
       const int64_t last = end + skew < g.inner_n ? end + skew : g.inner_n;
       if (first >= last) continue;
-      StripRun run{0, g.inner_stride, backward ? 0 : back_step, 0, 0, false};
+      StripRun run{};
+      run.inner_stride = g.inner_stride;
+      run.owner_offset = backward ? 0 : back_step;
+      run.predecessor_offset = sign * back_step;
       const auto emit = [&](int64_t from, int64_t to, bool linked) {
         if (from >= to) return;
         run.first = g.pixel(t, from);

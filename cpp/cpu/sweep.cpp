@@ -27,7 +27,7 @@ inline Vec<T> damp(Vec<T> fresh, Vec<T> old, Vec<T> damping) {
 /// Eq 3.10: h = rho (theta + all messages) - message of the opposite direction.
 template <class T>
 struct TrwpRule {
-  using Compute = T;
+  static constexpr bool kMinimumOfState = false;
   int64_t stride;
   T* sum;
   T* own;
@@ -57,6 +57,7 @@ struct TrwpRule {
 /// computed here and left for the second direction.
 template <class T>
 struct IsgmrForwardRule {
+  static constexpr bool kMinimumOfState = false;
   int64_t stride;
   const T* sum;
   T* own;
@@ -90,6 +91,7 @@ struct IsgmrForwardRule {
 /// is damped).
 template <class T>
 struct IsgmrBackwardRule {
+  static constexpr bool kMinimumOfState = false;
   int64_t stride;
   T* own;
   const T* cavity;
@@ -120,6 +122,7 @@ struct IsgmrBackwardRule {
 /// what is kept are L_r less their minima, which the next iteration does not need.
 template <class T>
 struct SgmRule {
+  static constexpr bool kMinimumOfState = true;
   int64_t stride;
   const T* unary;
   T* sum;
@@ -165,14 +168,30 @@ struct SweepContext {
 
   template <class Forward, class Backward>
   void run(const Forward& forward, const Backward& backward) const {
+    if (args.forward_tape.argmin == nullptr) return run(forward, backward, NoRecord{}, NoRecord{});
+    if (args.shape.labels <= kByteLabels) return run_recording<uint8_t>(forward, backward);
+    run_recording<uint16_t>(forward, backward);
+  }
+
+ private:
+  template <class Index, class Forward, class Backward>
+  void run_recording(const Forward& forward, const Backward& backward) const {
+    run(forward, backward, ArgminRecord<T, Index>(args.forward_tape, args.shape.labels),
+        ArgminRecord<T, Index>(args.backward_tape, args.shape.labels));
+  }
+
+  template <class Forward, class Backward, class Record>
+  void run(const Forward& forward, const Backward& backward, const Record& forward_record,
+           const Record& backward_record) const {
     const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)));
-    parallel_strips(strips.count(), args.threads, args.control,
-                    [&](ThreadMemory& memory, int64_t index) {
-                      const Strip strip = strips.at(index);
-                      StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step);
-                      sweep_strip(strip, false, forward, *args.plan, weights, buffers);
-                      sweep_strip(strip, true, backward, *args.plan, weights, buffers);
-                    });
+    parallel_strips(
+        strips.count(), args.threads, args.control, [&](ThreadMemory& memory, int64_t index) {
+          const Strip strip = strips.at(index);
+          StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step,
+                                  Record::kActive);
+          sweep_strip(strip, false, forward, *args.plan, weights, buffers, forward_record);
+          sweep_strip(strip, true, backward, *args.plan, weights, buffers, backward_record);
+        });
   }
 };
 

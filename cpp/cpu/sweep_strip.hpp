@@ -11,25 +11,76 @@
 
 namespace mrfcore::cpu::MRF_ISA {
 
-/// Walks one strip one way: the only scanline loop of the library.
-template <class T, class Rule>
+/// Keeps nothing.
+struct NoRecord {
+  static constexpr bool kActive = false;
+};
+
+/// Keeps arg-mins and minima for the backward pass.
+template <class T, class Index>
+struct ArgminRecord {
+  static constexpr bool kActive = true;
+  Index* argmin;
+  Index* minimum;
+  int labels;
+
+  ArgminRecord(const ArgminTape& tape, int label_count)
+      : argmin(static_cast<Index*>(tape.argmin)),
+        minimum(static_cast<Index*>(tape.minimum)),
+        labels(label_count) {}
+
+  /// Labels of forbidden ones may lie outside: any label will do for them.
+  void keep(int64_t pixel, const Lane<T>* row) const {
+    Index* to = argmin + pixel * labels;
+    const auto last = static_cast<Lane<T>>(labels - 1);
+    for (int l = 0; l < labels; ++l) {
+      const Lane<T> m = row[l] < 0 ? 0 : (row[l] > last ? last : row[l]);
+      to[l] = static_cast<Index>(m);
+    }
+  }
+  void keep_minimum(int64_t pixel, const T* row, int64_t stride) const {
+    minimum[pixel] = static_cast<Index>(first_minimum(row, labels, stride));
+  }
+};
+
+/// Walks one strip one way: the only scanline loop of the forward passes.
+template <class T, class Rule, class Record = NoRecord>
 void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
                  const MinConvolutionPlan<T>& plan, const StripWeights<T>& weights,
-                 StripBuffers<T>& buffers) {
+                 StripBuffers<T>& buffers, const Record& record = {}) {
   const MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
+  const ArgminConvolutionFn<T> convolve_argmin = argmin_convolution<T>(plan.kind);
   T w[kGroup];
   strip.walk(backward, [&](const StripRun& run) {
     if (!run.linked) {
-      for (int64_t i = 0; i < run.count; ++i) rule.head(run.pixel(i), buffers.h(run.slot + i));
+      for (int64_t i = 0; i < run.count; ++i) {
+        T* h = buffers.h(run.slot + i);
+        rule.head(run.pixel(i), h);
+        if constexpr (Record::kActive) {
+          if (rule.kMinimumOfState) record.keep_minimum(run.pixel(i), h, plan.stride);
+        }
+      }
       return;
     }
     for (int64_t i = 0; i < run.count; i += kGroup) {
       const int count = static_cast<int>(run.count - i < kGroup ? run.count - i : kGroup);
       T* h = buffers.h(run.slot + i);
       for (int g = 0; g < count; ++g) w[g] = weights.of(run.owner(i + g));
-      convolve(plan, backward, count, h, w, buffers.message, buffers.scratch);
+      if constexpr (Record::kActive) {
+        convolve_argmin(plan, backward, count, h, w, buffers.message, buffers.index,
+                        buffers.scratch);
+      } else {
+        convolve(plan, backward, count, h, w, buffers.message, buffers.scratch);
+      }
       for (int g = 0; g < count; ++g) {
-        rule.node(run.pixel(i + g), buffers.message + g * plan.stride, h + g * plan.row());
+        const int64_t pixel = run.pixel(i + g);
+        const T* message = buffers.message + g * plan.stride;
+        rule.node(pixel, message, h + g * plan.row());
+        if constexpr (Record::kActive) {
+          record.keep(pixel, buffers.index + g * plan.stride);
+          record.keep_minimum(pixel, rule.kMinimumOfState ? h + g * plan.row() : message,
+                              plan.stride);
+        }
       }
     }
   });

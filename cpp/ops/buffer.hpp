@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -12,24 +13,57 @@ namespace mrfcore {
 void* allocate_zeroed(int64_t bytes);
 void release(void* data, int64_t bytes) noexcept;
 
-/// Owns `size` zero-initialised elements.
+/// Memory of the caller, handed out in 64-byte aligned pieces until it is used up.
+class Arena {
+ public:
+  Arena() = default;
+  Arena(void* data, int64_t bytes)
+      : at_(static_cast<std::byte*>(data)), end_(data == nullptr ? at_ : at_ + bytes) {}
+
+  /// Null when there is not enough left.
+  void* take(int64_t bytes) {
+    constexpr uintptr_t kAlignment = 64;
+    const auto skip = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(at_) % kAlignment);
+    if (end_ - at_ < skip + bytes) return nullptr;
+    std::byte* piece = at_ + skip;
+    at_ = piece + bytes;
+    return piece;
+  }
+
+ private:
+  std::byte* at_ = nullptr;
+  std::byte* end_ = nullptr;
+};
+
+/// `size` zero-initialised elements, owned, or taken from an arena that has room for them.
 template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(int64_t size)
-      : size_(size), data_(size > 0 ? static_cast<T*>(allocate_zeroed(bytes())) : nullptr) {}
+  explicit Buffer(int64_t size, Arena* arena = nullptr) : size_(size) {
+    if (size <= 0) return;
+    if (arena != nullptr) data_ = static_cast<T*>(arena->take(bytes()));
+    owned_ = data_ == nullptr;
+    if (owned_) {
+      data_ = static_cast<T*>(allocate_zeroed(bytes()));
+    } else {
+      clear();
+    }
+  }
   Buffer(Buffer&& other) noexcept
-      : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
+      : size_(std::exchange(other.size_, 0)),
+        data_(std::exchange(other.data_, nullptr)),
+        owned_(other.owned_) {}
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(size_, other.size_);
     std::swap(data_, other.data_);
+    std::swap(owned_, other.owned_);
     return *this;
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    if (data_ != nullptr) release(data_, bytes());
+    if (data_ != nullptr && owned_) release(data_, bytes());
   }
 
   T* data() { return data_; }
@@ -42,6 +76,7 @@ class Buffer {
  private:
   int64_t size_ = 0;
   T* data_ = nullptr;
+  bool owned_ = false;
 };
 
 }  // namespace mrfcore

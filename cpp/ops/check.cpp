@@ -88,10 +88,12 @@ void check_problem(const Problem<T>& p) {
 }
 
 template <class T>
-void check_unary_values(const Problem<T>& p, int threads) {
+bool check_unary_values(const Problem<T>& p, int threads) {
+  bool forbidden = false;
   const int64_t size = p.pixels() * p.labels;
   for (int64_t b = 0; b < p.batch; ++b) {
     const UnaryScan scan = scan_unary(p.unary + b * size, size, threads);
+    forbidden = forbidden || scan.forbidden;
     if (!scan.bad) continue;
     const int64_t i = scan.where;
     bad("unary: expected numbers below " + number(static_cast<double>(cpu::kForbidden<T>)) +
@@ -100,6 +102,7 @@ void check_unary_values(const Problem<T>& p, int threads) {
         (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) +
         ", " + std::to_string(i / p.labels % p.width) + ", " + std::to_string(i % p.labels) + "]");
   }
+  return forbidden;
 }
 
 void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height,
@@ -141,8 +144,8 @@ void check_options(const Problem<T>& p, const Options& o) {
 
 template void check_problem<float>(const Problem<float>&);
 template void check_problem<double>(const Problem<double>&);
-template void check_unary_values<float>(const Problem<float>&, int);
-template void check_unary_values<double>(const Problem<double>&, int);
+template bool check_unary_values<float>(const Problem<float>&, int);
+template bool check_unary_values<double>(const Problem<double>&, int);
 template void check_options<float>(const Problem<float>&, const Options&);
 template void check_options<double>(const Problem<double>&, const Options&);
 

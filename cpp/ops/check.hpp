@@ -10,9 +10,9 @@ namespace mrfcore {
 template <class T>
 void check_problem(const Problem<T>& problem);
 
-/// No NaN, no -inf among the unaries.
+/// No NaN, no -inf among the unaries. Returns whether there is a +inf.
 template <class T>
-void check_unary_values(const Problem<T>& problem, int threads);
+bool check_unary_values(const Problem<T>& problem, int threads);
 
 void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_t height,
                   int64_t width, int64_t label_count);

@@ -35,15 +35,20 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
 
 template <class T>
 Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
-              int thread_count, cpu::Control* c)
-    : problem(p), options(o), kernels(k), index(item), threads(thread_count), control(c) {
+              int thread_count, cpu::Control* c, bool may_forbid, LayerState<T> layer_state)
+    : problem(p),
+      options(o),
+      kernels(k),
+      index(item),
+      threads(thread_count),
+      control(c),
+      layer(layer_state) {
   shape = {p.height, p.width, static_cast<int>(p.labels), round_up(p.labels, k.lanes),
            p.connectivity};
   weights = item_weights(p, item);
   unary = raw_unary();
-  const bool forbidden = scan_unary(unary, p.pixels() * p.labels, threads).forbidden;
-  if (!forbidden && shape.stride == p.labels) return;
-  padded = Buffer<T>(shape.volume());
+  if (!may_forbid && shape.stride == p.labels) return;
+  padded = new_volume();
   T* to = padded.data();
   const T* from = unary;
   const int64_t labels = p.labels, stride = shape.stride;
@@ -59,8 +64,12 @@ Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, i
 template <class T>
 OwnedPlan<T> Item<T>::plan(T scale) const {
   const T uniform = weights.scale * scale;
-  return OwnedPlan<T>(problem.pairwise, problem.labels, kernels.lanes, options.min_convolution,
-                      weights.per_edge == nullptr ? &uniform : nullptr);
+  const bool soft = layer.temperature > T(0);
+  OwnedPlan<T> made(problem.pairwise, problem.labels, kernels.lanes,
+                    soft ? MinConvolution::General : options.min_convolution,
+                    weights.per_edge == nullptr ? &uniform : nullptr);
+  if (soft) made.soften(layer.temperature);
+  return made;
 }
 
 template struct Item<float>;

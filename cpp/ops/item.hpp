@@ -13,6 +13,19 @@
 namespace mrfcore {
 
 template <class T>
+class Records;
+
+/// What a differentiable layer adds to an item: soft minima, records for the backward pass, memory
+/// of the caller.
+template <class T>
+struct LayerState {
+  T temperature = T(0);
+  const Records<T>* records = nullptr;  ///< of the present segment; null: nothing is kept
+  int first_iteration = 0;              ///< of that segment
+  Arena* arena = nullptr;
+};
+
+template <class T>
 struct Item {
   const Problem<T>& problem;
   const Options& options;
@@ -25,9 +38,14 @@ struct Item {
   const T* unary;  ///< padded rows, forbidden labels finite: the caller's own memory where that is
                    ///< already so
   Buffer<T> padded;
+  LayerState<T> layer;
 
+  /// may_forbid: false promises that no unary is +inf.
   Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
-       int thread_count, cpu::Control* c);
+       int thread_count, cpu::Control* c, bool may_forbid, LayerState<T> layer_state = {});
+
+  /// Zeroed volume [H, W, stride].
+  Buffer<T> new_volume() const { return Buffer<T>(shape.volume(), layer.arena); }
 
   const T* raw_unary() const { return problem.unary + index * problem.pixels() * problem.labels; }
   /// Plan for this item's potential and weights, times `scale`.

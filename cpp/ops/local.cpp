@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/schedule.hpp"
+#include "ops/tape.hpp"
 
 namespace mrfcore {
 namespace {
@@ -17,8 +18,8 @@ class MeanFieldSchedule final : public Schedule<T> {
                                                   : item.weights),
         tables_(item.problem.pairwise, item.problem.labels, item.shape.stride,
                 item.weights.per_edge == nullptr ? item.weights.scale : T(1)),
-        costs_(item.shape.volume()),
-        beliefs_(item.shape.volume()) {
+        costs_(item.new_volume()),
+        beliefs_(item.new_volume()) {
     std::copy_n(item.unary, item.shape.volume(), costs_.data());  // c starts as theta
   }
 
@@ -29,6 +30,15 @@ class MeanFieldSchedule final : public Schedule<T> {
     it.kernels.mean_field_step({it.shape, weights_, scale, tables_.forward(), tables_.backward(),
                                 it.problem.pairwise.symmetric(), it.unary, costs_.data(),
                                 beliefs_.data(), it.threads, it.control});
+    const int record = this->record_index(done_++);
+    if (record >= 0)
+      std::copy_n(beliefs_.data(), beliefs_.size(), it.layer.records->beliefs(record));
+  }
+
+  void save(T* to, int64_t) override { std::copy_n(costs_.data(), costs_.size(), to); }
+  void restore(const T* from, int64_t, int done) override {
+    std::copy_n(from, costs_.size(), costs_.data());
+    done_ = done;
   }
 
   void read(int32_t* labels, T* costs) override {
@@ -39,6 +49,7 @@ class MeanFieldSchedule final : public Schedule<T> {
   cpu::EdgeWeightView<T> weights_;
   PotentialTables<T> tables_;
   Buffer<T> costs_, beliefs_;
+  int done_ = 0;
 };
 
 template <class T>

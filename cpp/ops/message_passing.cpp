@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "ops/schedule.hpp"
+#include "ops/sgm_scale.hpp"
+#include "ops/tape.hpp"
 
 namespace mrfcore {
 namespace {
@@ -13,7 +15,7 @@ namespace {
 template <class T>
 class SgmSchedule final : public Schedule<T> {
  public:
-  explicit SgmSchedule(Item<T>& item) : Schedule<T>(item), sum_(item.shape.volume()) {
+  explicit SgmSchedule(Item<T>& item) : Schedule<T>(item), sum_(item.new_volume()) {
     if (item.options.head == SGMHead::Zero) {
       head_row_ = Buffer<T>(item.shape.stride);
       for (int64_t l = item.shape.labels; l < item.shape.stride; ++l)
@@ -23,21 +25,28 @@ class SgmSchedule final : public Schedule<T> {
 
   void iterate() override {
     const Item<T>& it = this->item_;
-    if (done_ > 0) feed_back();
+    const int record = this->record_index(done_);
+    const Records<T>* records = it.layer.records;
+    if (done_ > 0) feed_back(record < 0 ? nullptr : records->cost_minima(record));
     sum_.clear();
-    const OwnedPlan<T> plan = it.plan(scale_);
+    const T scale = sgm_weight_scale<T>(done_, it.shape.connectivity);
+    const OwnedPlan<T> plan = it.plan(scale);
     const T* unary = next_unary_ ? next_unary_.data() : it.unary;
     for (int pair = 0; pair < it.problem.pairs(); ++pair) {
       cpu::SweepArgs<T> args{};
       args.shape = it.shape;
       args.rule = cpu::SweepRule::SGM;
       args.pair = pair;
-      args.weights = {it.weights.per_edge, it.weights.scale * scale_};
+      args.weights = {it.weights.per_edge, it.weights.scale * scale};
       args.plan = &plan.get();
       args.unary = unary;
       args.sum = sum_.data();
       args.head_row = head_row_.data();
       args.relative = done_ > 0;
+      if (record >= 0) {
+        args.forward_tape = records->argmins(record, 2 * pair);
+        args.backward_tape = records->argmins(record, 2 * pair + 1);
+      }
       args.threads = it.threads;
       args.control = it.control;
       it.kernels.sweep_pair(args);
@@ -49,6 +58,12 @@ class SgmSchedule final : public Schedule<T> {
     this->gather(done_ > 0 ? sum_.data() : this->item_.unary, nullptr, 0, nullptr, costs, labels);
   }
 
+  void save(T* to, int64_t) override { std::copy_n(sum_.data(), sum_.size(), to); }
+  void restore(const T* from, int64_t, int done) override {
+    std::copy_n(from, sum_.size(), sum_.data());
+    done_ = done;
+  }
+
  private:
   /// The cost becomes the next unary, less each pixel's minimum, without which it would lose a
   /// digit to that constant. Cost and weights are divided by the number of directions, a power of
@@ -56,29 +71,33 @@ class SgmSchedule final : public Schedule<T> {
   /// form does. Weights must not vanish either, or ties that they alone decide would stay
   /// undecided: once they are small, costs grow instead, up to a limit that no label has a chance
   /// beyond.
-  void feed_back() {
-    if (!next_unary_) next_unary_ = Buffer<T>(this->item_.shape.volume());
-    constexpr T smallest = T(0x1p-64);
+  void feed_back(void* minima) {
+    if (!next_unary_) next_unary_ = this->item_.new_volume();
     constexpr T forbidden = cpu::kForbidden<T> / T(64), limit = forbidden / T(64);
-    const T share =
-        scale_ > smallest ? T(1) / static_cast<T>(this->item_.shape.connectivity) : T(1);
+    const cpu::GridShape& shape = this->item_.shape;
+    const T share = sgm_share<T>(done_, shape.connectivity);
     T* to = next_unary_.data();
     const T* from = sum_.data();
-    const int64_t stride = this->item_.shape.stride;
+    const int64_t stride = shape.stride;
 #pragma omp parallel for num_threads(this->item_.threads) if (this->item_.threads > 1)
-    for (int64_t i = 0; i < this->item_.shape.pixels(); ++i) {
+    for (int64_t i = 0; i < shape.pixels(); ++i) {
       const T* row = from + i * stride;
-      const T lowest = *std::min_element(row, row + this->item_.shape.labels);
+      const int64_t best = std::min_element(row, row + shape.labels) - row;
+      const T lowest = row[best];
       for (int64_t l = 0; l < stride; ++l) {
         to[i * stride + l] =
             row[l] < forbidden ? std::min((row[l] - lowest) * share, limit) : cpu::kForbidden<T>;
       }
+      if (minima == nullptr) continue;
+      if (shape.labels <= cpu::kByteLabels) {
+        static_cast<uint8_t*>(minima)[i] = static_cast<uint8_t>(best);
+      } else {
+        static_cast<uint16_t*>(minima)[i] = static_cast<uint16_t>(best);
+      }
     }
-    scale_ *= share;
   }
 
   Buffer<T> sum_, next_unary_, head_row_;
-  T scale_ = T(1);
   int done_ = 0;
 };
 
@@ -90,19 +109,20 @@ class MessageSchedule : public Schedule<T> {
   explicit MessageSchedule(Item<T>& item)
       : Schedule<T>(item),
         plan_(item.plan()),
-        sum_(item.shape.volume()),
+        sum_(item.new_volume()),
         rule_(rule_of(item.options.solver)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
-      volumes_.emplace_back(item.shape.volume());
+      volumes_.push_back(item.new_volume());
       messages_.push_back(volumes_.back().data());
     }
     if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0)
-      cavity_ = Buffer<T>(item.shape.volume());
+      cavity_ = item.new_volume();
     this->gather(item.unary, nullptr, 0, sum_.data(), nullptr, nullptr);  // all messages are zero
   }
 
   void iterate() override {
     for (int pair = 0; pair < this->item_.problem.pairs(); ++pair) sweep(pair);
+    if (this->item_.layer.temperature > T(0)) record_messages();
     ++done_;
     // TRWP keeps the sum up to date by differences; summing afresh now and then keeps rounding from
     // piling up.
@@ -115,6 +135,20 @@ class MessageSchedule : public Schedule<T> {
   }
 
   double lower_bound() override { return this->chain_bound(messages_.data()); }
+
+  void save(T* to, int64_t apart) override {
+    for (const T* message : messages_)
+      to = std::copy_n(message, sum_.size(), to) + (apart - sum_.size());
+    refresh_sum();  // as restore() must
+  }
+  void restore(const T* from, int64_t apart, int done) override {
+    for (T* message : messages_) {
+      std::copy_n(from, sum_.size(), message);
+      from += apart;
+    }
+    done_ = done;
+    refresh_sum();
+  }
 
  protected:
   const std::vector<T*>& messages() const { return messages_; }
@@ -139,20 +173,26 @@ class MessageSchedule : public Schedule<T> {
     args.forward = messages_[static_cast<size_t>(2 * pair)];
     args.backward = messages_[static_cast<size_t>(2 * pair + 1)];
     args.cavity = cavity_ ? cavity_.data() : args.backward;
-    args.rho = static_cast<T>(rho());
+    args.rho = static_cast<T>(trwp_rho(it.options, it.shape.connectivity));
     args.damping = static_cast<T>(it.options.damping);
+    const int record = this->record_index(done_);
+    if (record >= 0 && !(it.layer.temperature > T(0))) {
+      args.forward_tape = it.layer.records->argmins(record, 2 * pair);
+      args.backward_tape = it.layer.records->argmins(record, 2 * pair + 1);
+    }
     args.threads = it.threads;
     args.control = it.control;
     it.kernels.sweep_pair(args);
   }
 
-  double rho() const {
-    if (this->item_.options.solver == Solver::BP) return 1.0;
-    const double given = this->item_.options.rho;
-    return given != 0.0
-               ? given
-               : 2.0 /
-                     this->item_.shape.connectivity;  // one tree per edge, D / 2 per node [T:1050]
+  /// Soft minima have no arg-min: their backward pass starts from the messages.
+  void record_messages() {
+    const int record = this->record_index(done_);
+    if (record < 0) return;
+    for (int r = 0; r < this->item_.shape.connectivity; ++r) {
+      std::copy_n(messages_[static_cast<size_t>(r)], sum_.size(),
+                  this->item_.layer.records->messages(record, r));
+    }
   }
 
   void refresh_sum() {

@@ -24,19 +24,6 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-template <class T>
-std::unique_ptr<Schedule<T>> make_schedule(Item<T>& item) {
-  switch (item.options.solver) {
-    case Solver::TRWS:
-      return make_trws(item);
-    case Solver::MeanField:
-    case Solver::ICM:
-      return make_local(item);
-    default:
-      return make_message_passing(item);
-  }
-}
-
 double relative_gap(double energy, double bound) {
   return (energy - bound) / std::max(std::fabs(energy), std::numeric_limits<double>::min());
 }
@@ -137,7 +124,8 @@ class ItemRun {
     plain.solver =
         Solver::MeanField;  // before any iteration its costs are theta and its labels their arg-min
     plain.init_labels = nullptr;
-    Item<T> item(item_.problem, plain, item_.kernels, item_.index, item_.threads, item_.control);
+    Item<T> item(item_.problem, plain, item_.kernels, item_.index, item_.threads, item_.control,
+                 true);
     const std::unique_ptr<Schedule<T>> schedule = make_schedule(item);
     read(*schedule, costs_);
     if (options_.init_labels != nullptr && options_.solver == Solver::ICM) {
@@ -183,11 +171,12 @@ void check_memory(const Problem<T>& problem, const Options& options, int concurr
 
 template <class T>
 ItemReport run_item(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs,
-                    int64_t b, const cpu::Kernels<T>& kernels, int threads, cpu::Control& control) {
+                    int64_t b, const cpu::Kernels<T>& kernels, int threads, cpu::Control& control,
+                    bool may_forbid) {
   // Below this a parallel region costs more than it saves.
   constexpr int64_t kParallelCells = 1 << 14;
   const int useful = problem.pixels() * problem.labels < kParallelCells ? 1 : threads;
-  Item<T> item(problem, options, kernels, b, useful, &control);
+  Item<T> item(problem, options, kernels, b, useful, &control, may_forbid);
   T* costs =
       outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;
   return ItemRun<T>(item, outputs.labels + b * problem.pixels(), costs).run();
@@ -197,7 +186,7 @@ ItemReport run_item(const Problem<T>& problem, const Options& options, const Out
 template <class T>
 void run_side_by_side(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs,
                       const cpu::Kernels<T>& kernels, int threads, cpu::Control& control,
-                      std::vector<ItemReport>& reports) {
+                      bool may_forbid, std::vector<ItemReport>& reports) {
   std::vector<std::exception_ptr> errors(reports.size());
   std::atomic<int64_t> unfinished{problem.batch};
 #pragma omp parallel num_threads(threads)
@@ -207,7 +196,7 @@ void run_side_by_side(const Problem<T>& problem, const Options& options, const O
       const auto i = static_cast<size_t>(b);
       try {
         if (!control.stop.load())
-          reports[i] = run_item(problem, options, outputs, b, kernels, 1, control);
+          reports[i] = run_item(problem, options, outputs, b, kernels, 1, control, may_forbid);
       } catch (...) {
         errors[i] = std::current_exception();
       }
@@ -263,17 +252,17 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
   const bool side_by_side = threads > 1 && problem.batch >= threads && !options.callback &&
                             problem.pixels() * problem.labels <= kSmallItem;
   check_memory(problem, options, side_by_side ? threads : 1);
-  check_unary_values(problem, threads);
+  const bool may_forbid = check_unary_values(problem, threads);
 
   cpu::Control control;
   control.poll = options.interrupted;
   std::vector<ItemReport> reports(static_cast<size_t>(problem.batch));
   if (side_by_side) {
-    run_side_by_side(problem, options, outputs, kernels, threads, control, reports);
+    run_side_by_side(problem, options, outputs, kernels, threads, control, may_forbid, reports);
   } else {
     for (int64_t b = 0; b < problem.batch; ++b) {
       reports[static_cast<size_t>(b)] =
-          run_item(problem, options, outputs, b, kernels, threads, control);
+          run_item(problem, options, outputs, b, kernels, threads, control, may_forbid);
     }
   }
   return reports;

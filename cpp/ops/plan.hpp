@@ -36,6 +36,11 @@ class OwnedPlan {
             const T* uniform_weight);
 
   const cpu::MinConvolutionPlan<T>& get() const { return plan_; }
+  /// Soft minima instead of minima; for plans by table.
+  void soften(T temperature) {
+    plan_.kind = cpu::MinConvolutionKind::SoftTable;
+    plan_.temperature = temperature;
+  }
 
  private:
   void choose(const Potential& potential, MinConvolution path);

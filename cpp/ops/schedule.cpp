@@ -55,6 +55,11 @@ double Schedule<T>::chain_bound(const T* const* messages) {
   return bound;
 }
 
+double trwp_rho(const Options& options, int connectivity) {
+  if (options.solver == Solver::BP) return 1.0;
+  return options.rho != 0.0 ? options.rho : 2.0 / connectivity;
+}
+
 int64_t schedule_volumes(const Options& options, int connectivity) {
   switch (options.solver) {
     case Solver::SGM:
@@ -75,6 +80,21 @@ int64_t schedule_volumes(const Options& options, int connectivity) {
   return 0;
 }
 
+template <class T>
+std::unique_ptr<Schedule<T>> make_schedule(Item<T>& item) {
+  switch (item.options.solver) {
+    case Solver::TRWS:
+      return make_trws(item);
+    case Solver::MeanField:
+    case Solver::ICM:
+      return make_local(item);
+    default:
+      return make_message_passing(item);
+  }
+}
+
+template std::unique_ptr<Schedule<float>> make_schedule<float>(Item<float>&);
+template std::unique_ptr<Schedule<double>> make_schedule<double>(Item<double>&);
 template class Schedule<float>;
 template class Schedule<double>;
 

@@ -26,8 +26,17 @@ class Schedule {
   virtual double lower_bound() { return chain_bound(nullptr); }
   /// The schedule is exact after this many iterations.
   virtual int enough_iterations() const { return std::numeric_limits<int>::max(); }
+  /// Solvers of layers: the state after `done` iterations, to TapeLayout::snapshot_volumes() volumes
+  /// `apart` elements from one to the next, and back. Saving leaves the state that restoring would
+  /// give, to the bit.
+  virtual void save(T* /*to*/, int64_t /*apart*/) {}
+  virtual void restore(const T* /*from*/, int64_t /*apart*/, int /*done*/) {}
 
  protected:
+  /// Where iteration `done` (0-based) keeps its records, relative to the segment; -1 for nowhere.
+  int record_index(int done) const {
+    return item_.layer.records == nullptr ? -1 : done - item_.layer.first_iteration;
+  }
   double chain_bound(const T* const* messages);
   /// arg-min over labels of theta + messages (Eq 3.7, 3.8).
   void gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
@@ -40,12 +49,18 @@ class Schedule {
   Buffer<double> bound_weights_;
 };
 
+/// The schedule of the item's solver.
+template <class T>
+std::unique_ptr<Schedule<T>> make_schedule(Item<T>& item);
 template <class T>
 std::unique_ptr<Schedule<T>> make_message_passing(Item<T>& item);  ///< SGM, ISGMR, TRWP, BP, Chain
 template <class T>
 std::unique_ptr<Schedule<T>> make_trws(Item<T>& item);
 template <class T>
 std::unique_ptr<Schedule<T>> make_local(Item<T>& item);  ///< MeanField, ICM
+
+/// rho of TRWP and BP (Eq 3.10) as given, or one tree per edge and D / 2 per node [T:1050].
+double trwp_rho(const Options& options, int connectivity);
 
 /// Volumes of [H, W, padded L] that a solver holds.
 int64_t schedule_volumes(const Options& options, int connectivity);

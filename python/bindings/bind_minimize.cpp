@@ -8,44 +8,14 @@
 
 #include "bindings.hpp"
 #include "mrfcore/minimize.hpp"
+#include "problem.hpp"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace {
 
-template <class T>
-using Volume = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Labels = nb::ndarray<int32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using ConstLabels = nb::ndarray<const int32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-mrfcore::Problem<T> make_problem(const Volume<const T>& unary, const mrfcore::Potential& pairwise,
-                                 double weight, const std::optional<Volume<const T>>& edge_weights,
-                                 int connectivity) {
-  mrfcore::Problem<T> p;
-  p.batch = static_cast<int64_t>(unary.shape(0));
-  p.height = static_cast<int64_t>(unary.shape(1));
-  p.width = static_cast<int64_t>(unary.shape(2));
-  p.labels = static_cast<int64_t>(unary.shape(3));
-  p.connectivity = connectivity;
-  p.unary = unary.data();
-  p.pairwise = pairwise;
-  p.weight = static_cast<T>(weight);
-  if (edge_weights) {
-    p.edge_weights = edge_weights->data();
-    const bool shared = edge_weights->shape(0) == 1;
-    p.edge_weights_batch_stride =
-        shared ? 0 : static_cast<int64_t>(edge_weights->size() / edge_weights->shape(0));
-  }
-  return p;
-}
-
-/// Signals are only looked at between bytecodes, and there are none inside a solve.
-bool signal_pending() {
-  const nb::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
-}
 
 template <class T>
 std::vector<mrfcore::ItemReport> minimize(const Volume<const T>& unary,
@@ -90,15 +60,8 @@ template <class T>
 int64_t workspace_bytes(int64_t batch, int64_t height, int64_t width, int64_t labels,
                         const mrfcore::Potential& pairwise, bool edge_weights, int connectivity,
                         const mrfcore::Options& options) {
-  const T marker{};
-  mrfcore::Problem<T> p;
-  p.batch = batch;
-  p.height = height;
-  p.width = width;
-  p.labels = labels;
-  p.connectivity = connectivity;
-  p.pairwise = pairwise;
-  p.edge_weights = edge_weights ? &marker : nullptr;
+  mrfcore::Problem<T> p = make_shape<T>(batch, height, width, labels, pairwise, connectivity);
+  p.edge_weights = edge_weights ? p.unary : nullptr;
   return mrfcore::workspace_bytes(p, options);
 }
 

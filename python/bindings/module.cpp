@@ -16,6 +16,7 @@ NB_MODULE(_core, m) {
   m.def("available_bytes", &mrfcore::available_bytes);
   bind_potential(m);
   bind_minimize(m);
+  bind_layer(m);
   bind_cost_volume(m);
   bind_disparity(m);
 }

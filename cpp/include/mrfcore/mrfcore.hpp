@@ -5,6 +5,7 @@
 #include "mrfcore/cost_volume.hpp"
 #include "mrfcore/disparity.hpp"
 #include "mrfcore/error.hpp"
+#include "mrfcore/layer.hpp"
 #include "mrfcore/minimize.hpp"
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"

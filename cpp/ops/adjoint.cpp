@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adjoints of SGM, of the message-passing schedules and of mean field (spec section 3).
+#include "ops/adjoint.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "ops/schedule.hpp"
+#include "ops/sgm_scale.hpp"
+
+namespace mrfcore {
+
+template <class T>
+int64_t PairwiseAdjoint<T>::bins(int64_t labels, bool table) {
+  constexpr int64_t kMost = 64, kTableBytes = int64_t{64} << 20;
+  if (!table) return kMost;
+  return std::clamp<int64_t>(kTableBytes / (labels * labels * 8), 1, kMost);
+}
+
+template <class T>
+PairwiseAdjoint<T>::PairwiseAdjoint(const Problem<T>& problem, int64_t stride,
+                                    const Gradients<T>& wanted, bool needs_table)
+    : problem_(problem), wanted_(wanted), bins_(bins(problem.labels, wanted.table != nullptr)) {
+  const int64_t labels = problem.labels;
+  if (needs_table || problem.pairwise.kind() == PotentialKind::Table) {
+    tables_ = PotentialTables<T>(problem.pairwise, labels, stride, T(1));
+  } else {
+    for (int64_t d = 0; d < labels; ++d)
+      differences_.push_back(static_cast<T>(problem.pairwise(d, 0)));
+  }
+  if (wanted.weight != nullptr) weight_.resize(static_cast<size_t>(bins_));
+  if (wanted.table != nullptr) values_ = Buffer<double>(bins_ * labels * labels);
+}
+
+template <class T>
+cpu::PairwiseGradient<T> PairwiseAdjoint<T>::for_item(int64_t item) const {
+  cpu::PairwiseGradient<T> g{};
+  g.table = tables_.forward();
+  g.table_t = tables_.backward();
+  g.differences = differences_.data();
+  g.weight_factor = T(1);
+  if (wanted_.edge_weights != nullptr)
+    g.per_edge = wanted_.edge_weights + item * problem_.edge_weights_batch_stride;
+  g.weight = weight_.empty() ? nullptr : weight_.data();
+  g.values = values_.data();
+  g.bins = bins_;
+  return g;
+}
+
+template <class T>
+void PairwiseAdjoint<T>::finish(const Gradients<T>& wanted) {
+  if (wanted.weight != nullptr) {
+    double total = 0.0;
+    for (const double part : weight_) total += part;
+    *wanted.weight = static_cast<T>(total);
+  }
+  if (wanted.table == nullptr) return;
+  const int64_t size = problem_.labels * problem_.labels;
+  for (int64_t i = 0; i < size; ++i) {
+    double total = 0.0;
+    for (int64_t bin = 0; bin < bins_; ++bin) total += values_.data()[bin * size + i];
+    wanted.table[i] = static_cast<T>(total);
+  }
+}
+
+template <class T>
+void Adjoint<T>::pad(const T* dense, T* padded) const {
+  const int64_t labels = item_.shape.labels, stride = item_.shape.stride;
+#pragma omp parallel for num_threads(item_.threads) if (item_.threads > 1)
+  for (int64_t i = 0; i < item_.shape.pixels(); ++i) {
+    std::copy_n(dense + i * labels, labels, padded + i * stride);
+    std::fill(padded + i * stride + labels, padded + (i + 1) * stride, T(0));
+  }
+}
+
+template <class T>
+void Adjoint<T>::unpad(const T* padded, T* dense) const {
+  const int64_t labels = item_.shape.labels, stride = item_.shape.stride;
+#pragma omp parallel for num_threads(item_.threads) if (item_.threads > 1)
+  for (int64_t i = 0; i < item_.shape.pixels(); ++i)
+    std::copy_n(padded + i * stride, labels, dense + i * labels);
+}
+
+namespace {
+
+template <class T>
+class SgmAdjointSchedule final : public Adjoint<T> {
+ public:
+  SgmAdjointSchedule(Item<T>& item, const cpu::PairwiseGradient<T>& gradient)
+      : Adjoint<T>(item, gradient), cost_(item.new_volume()), unary_(item.new_volume()) {}
+
+  void start(const T* grad_costs) override { this->pad(grad_costs, cost_.data()); }
+
+  void unwind(int k, const Records<T>& records, int record, T* const*) override {
+    const Item<T>& it = this->item_;
+    unary_.clear();
+    cpu::AdjointArgs<T> args{};
+    args.shape = it.shape;
+    args.rule = cpu::SweepRule::SGM;
+    args.gradient = this->gradient_;
+    args.gradient.weight_factor = sgm_weight_scale<T>(k, it.shape.connectivity);
+    args.weights = {it.weights.per_edge, it.weights.scale * args.gradient.weight_factor};
+    args.cost = cost_.data();
+    args.unary = unary_.data();
+    args.unary_head = it.options.head == SGMHead::Unary;
+    args.relative = k > 0;
+    args.threads = it.threads;
+    args.control = it.control;
+    for (int pair = static_cast<int>(it.problem.pairs()) - 1; pair >= 0; --pair) {
+      args.pair = pair;
+      args.forward_tape = records.argmins(record, 2 * pair);
+      args.backward_tape = records.argmins(record, 2 * pair + 1);
+      it.kernels.adjoint_pair(args);
+    }
+    if (k > 0) to_costs_before(k, records.cost_minima(record));
+  }
+
+  void finish(T* grad_unary) override { this->unpad(unary_.data(), grad_unary); }
+
+ private:
+  /// unary of iteration k = (cost - min cost) * share
+  void to_costs_before(int k, const void* minima) {
+    const cpu::GridShape& shape = this->item_.shape;
+    const T share = sgm_share<T>(k, shape.connectivity);
+    const bool byte = shape.labels <= cpu::kByteLabels;
+#pragma omp parallel for num_threads(this->item_.threads) if (this->item_.threads > 1)
+    for (int64_t i = 0; i < shape.pixels(); ++i) {
+      const T* from = unary_.data() + i * shape.stride;
+      T* to = cost_.data() + i * shape.stride;
+      T total = T(0);
+      for (int64_t l = 0; l < shape.stride; ++l) {
+        to[l] = from[l] * share;
+        total += to[l];
+      }
+      const int lowest = byte ? static_cast<const uint8_t*>(minima)[i]
+                              : static_cast<const uint16_t*>(minima)[i];
+      to[lowest] -= total;
+    }
+  }
+
+  Buffer<T> cost_, unary_;
+};
+
+/// ISGMR, TRWP and BP. The gradient of the sum S of theta and messages carries what all of them
+/// have in common; each message's own volume the rest.
+template <class T>
+class MessageAdjointSchedule final : public Adjoint<T> {
+ public:
+  MessageAdjointSchedule(Item<T>& item, const cpu::PairwiseGradient<T>& gradient)
+      : Adjoint<T>(item, gradient),
+        isgmr_(item.options.solver == Solver::ISGMR),
+        soft_(item.layer.temperature > T(0)),
+        sum_(item.new_volume()) {
+    for (int r = 0; r < item.shape.connectivity; ++r) messages_.push_back(item.new_volume());
+    if (isgmr_) sum_before_ = item.new_volume();
+    if (isgmr_ && item.options.damping > 0.0) cavity_ = item.new_volume();
+    if (soft_) state_ = item.new_volume();
+  }
+
+  void start(const T* grad_costs) override { this->pad(grad_costs, sum_.data()); }
+
+  void unwind(int, const Records<T>& records, int record, T* const* before) override {
+    const Item<T>& it = this->item_;
+    if (soft_) gather_state(records, record, before);
+    if (isgmr_) std::copy_n(sum_.data(), sum_.size(), sum_before_.data());
+    for (int pair = static_cast<int>(it.problem.pairs()) - 1; pair >= 0; --pair)
+      unwind_pair(pair, records, record, before);
+    if (isgmr_) std::swap(sum_, sum_before_);
+  }
+
+  void finish(T* grad_unary) override { this->unpad(sum_.data(), grad_unary); }
+
+ private:
+  T* message(int r) { return messages_[static_cast<size_t>(r)].data(); }
+
+  /// The sum of theta and messages after the iteration (TRWP) or before it (ISGMR).
+  void gather_state(const Records<T>& records, int record, T* const* before) {
+    const Item<T>& it = this->item_;
+    std::vector<const T*> of;
+    for (int r = 0; r < it.shape.connectivity; ++r)
+      of.push_back(isgmr_ ? before[r] : records.messages(record, r));
+    it.kernels.gather({it.shape, it.unary, of.data(), it.shape.connectivity, state_.data(), nullptr,
+                       nullptr, it.threads, it.control});
+  }
+
+  void unwind_pair(int pair, const Records<T>& records, int record, T* const* before) {
+    const Item<T>& it = this->item_;
+    const int forward = 2 * pair, backward = 2 * pair + 1;
+    cpu::AdjointArgs<T> args{};
+    args.shape = it.shape;
+    args.rule = isgmr_ ? cpu::SweepRule::ISGMR : cpu::SweepRule::TRWP;
+    args.pair = pair;
+    args.weights = it.weights;
+    args.sum = sum_.data();
+    args.sum_before = sum_before_.data();
+    args.forward = message(forward);
+    args.backward = message(backward);
+    args.cavity = cavity_ ? cavity_.data() : args.backward;
+    args.rho = static_cast<T>(trwp_rho(it.options, it.shape.connectivity));
+    args.damping = static_cast<T>(it.options.damping);
+    if (soft_) {
+      args.temperature = it.layer.temperature;
+      args.forward_before = before[forward];
+      args.backward_before = before[backward];
+      args.forward_after = records.messages(record, forward);
+      args.backward_after = records.messages(record, backward);
+      args.state = state_.data();
+    } else {
+      args.forward_tape = records.argmins(record, forward);
+      args.backward_tape = records.argmins(record, backward);
+    }
+    args.gradient = this->gradient_;
+    args.threads = it.threads;
+    args.control = it.control;
+    it.kernels.adjoint_pair(args);
+  }
+
+  bool isgmr_, soft_;
+  Buffer<T> sum_, sum_before_, cavity_, state_;
+  std::vector<Buffer<T>> messages_;
+};
+
+template <class T>
+class MeanFieldAdjointSchedule final : public Adjoint<T> {
+ public:
+  MeanFieldAdjointSchedule(Item<T>& item, const cpu::PairwiseGradient<T>& gradient,
+                           const PotentialTables<T>& tables)
+      : Adjoint<T>(item, gradient),
+        tables_(tables),
+        costs_(item.new_volume()),
+        before_(item.new_volume()),
+        unary_(item.new_volume()) {}
+
+  void start(const T* grad_costs) override { this->pad(grad_costs, costs_.data()); }
+
+  void unwind(int, const Records<T>& records, int record, T* const*) override {
+    const Item<T>& it = this->item_;
+    const T scale =
+        it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
+    it.kernels.mean_field_adjoint({it.shape, it.weights, scale, tables_.forward(),
+                                   tables_.backward(), records.beliefs(record), costs_.data(),
+                                   before_.data(), unary_.data(), this->gradient_, it.threads,
+                                   it.control});
+    std::swap(costs_, before_);
+  }
+
+  /// c starts as theta.
+  void finish(T* grad_unary) override {
+    for (int64_t i = 0; i < unary_.size(); ++i) unary_.data()[i] += costs_.data()[i];
+    this->unpad(unary_.data(), grad_unary);
+  }
+
+ private:
+  const PotentialTables<T>& tables_;
+  Buffer<T> costs_, before_, unary_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise,
+                                         const LayerOptions& options) {
+  const cpu::PairwiseGradient<T> gradient = pairwise.for_item(item.index);
+  if (options.solver == Solver::SGM)
+    return std::make_unique<SgmAdjointSchedule<T>>(item, gradient);
+  if (options.solver == Solver::MeanField)
+    return std::make_unique<MeanFieldAdjointSchedule<T>>(item, gradient, pairwise.tables());
+  return std::make_unique<MessageAdjointSchedule<T>>(item, gradient);
+}
+
+int64_t adjoint_volumes(const LayerOptions& options, int connectivity) {
+  switch (options.solver) {
+    case Solver::SGM:
+      return 2;
+    case Solver::MeanField:
+      return 3;
+    case Solver::ISGMR:
+      return connectivity + 2 + (options.damping > 0.0 ? 1 : 0) +
+             (options.temperature > 0.0 ? 1 : 0);
+    default:
+      return connectivity + 1 + (options.temperature > 0.0 ? 1 : 0);
+  }
+}
+
+#define MRF_INSTANTIATE(T)                                                              \
+  template class PairwiseAdjoint<T>;                                                    \
+  template class Adjoint<T>;                                                            \
+  template std::unique_ptr<Adjoint<T>> make_adjoint<T>(Item<T>&, const PairwiseAdjoint<T>&, \
+                                                       const LayerOptions&);
+MRF_INSTANTIATE(float)
+MRF_INSTANTIATE(double)
+#undef MRF_INSTANTIATE
+
+}  // namespace mrfcore
