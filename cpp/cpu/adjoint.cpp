@@ -38,6 +38,9 @@ struct AdjointBuffers {
     scratch = h + stride;
   }
   T* gh(int64_t slot) const { return rows + slot * stride; }
+  void clear(T* row) const {
+    for (int64_t l = 0; l < stride; l += kLanes<T>) store(row + l, Vec<T>{});
+  }
 };
 
 /// Gradients of weights and table as one strip of one direction sees them.
@@ -319,6 +322,7 @@ void unwind_strip(const Strip& strip, bool backward, const Rule& rule, const Thr
       T* gh = buffers.gh(run.slot + i);
       if (!run.linked) {
         rule.head(pixel, gh);
+        buffers.clear(gh);  // where the next scanline in this row ends, nothing follows
         continue;
       }
       rule.node(pixel, gh, buffers.g);
