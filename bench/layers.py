@@ -3,9 +3,13 @@
 
     python bench/layers.py [--quick]
 
-Every measurement is a process of its own, on one thread: processor time, and the growth of its
-peak resident memory over what it holds with its inputs in place. Prints a table and writes
-`bench/results/<machine>/layers.json`; `--quick` measures a small image into `build/bench`.
+Every measurement is a process of its own, on one thread. Times are processor time. Memory is the
+growth of the peak resident set over what the process holds with its inputs in place, in another
+process whose malloc gives back at once what is freed: otherwise holes that the reference's large
+temporaries leave behind count as its memory, twice what it needs at 32 labels.
+
+Prints a table and writes `bench/results/<machine>/layers.json`; `--quick` measures a small image
+into `build/bench`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import argparse
 import importlib.util
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,9 +83,9 @@ def cases(quick: bool) -> list[dict[str, Any]]:
 
 def compare(case: dict[str, Any], repetitions: int, rows: int | None) -> dict[str, Any]:
     """Both sides of a case, ratios, and the counted work beside them."""
-    ours = run_child({**case, "side": "ours", "repetitions": repetitions})
+    ours = measure({**case, "side": "ours", "repetitions": repetitions})
     used = min(rows or case["height"], case["height"])
-    plain = run_child({**case, "height": used, "side": "reference", "repetitions": 1})
+    plain = measure({**case, "height": used, "side": "reference", "repetitions": 1})
     scale = case["height"] / used  # 1: measured whole; otherwise proportional to rows
     f, b = min(ours["forward_s"]), min(ours["backward_s"])
     plain_f, plain_b = min(plain["forward_s"]) * scale, min(plain["backward_s"]) * scale
@@ -111,10 +116,20 @@ def count(case: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def run_child(job: dict[str, Any]) -> dict[str, Any]:
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Times of one process, memory of another."""
+    tight = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    measured = run_child(job, {})
+    loose = measured["peak_bytes"]
+    peak = run_child({**job, "repetitions": 1}, tight)["peak_bytes"]
+    return {**measured, "peak_bytes": peak, "peak_bytes_default_malloc": loose}
+
+
+def run_child(job: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
     """Measure in a fresh process."""
     command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(job)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    environment = os.environ | variables
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     loaded: dict[str, Any] = json.loads(done.stdout)
     return loaded
 
