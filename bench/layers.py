@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Layers against their plain-torch reference.")
     parser.add_argument("--quick", action="store_true", help="a small image and fewer cases")
     parser.add_argument("--repetitions", type=int, help="samples of ours (default 5, quick 2)")
-    parser.add_argument("--rows", type=int, help="rows the reference is given (default: all)")
+    parser.add_argument("--rows", type=int, help="rows for the reference, scaled up: crude")
     parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
     parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
     parser.add_argument("--child", help=argparse.SUPPRESS)
