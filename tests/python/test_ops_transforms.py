@@ -20,7 +20,7 @@ B, L, P, H, W = 2, 4, 2, 3, 5
 
 
 def draw(*shape: int) -> Any:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(sum(shape))).double() + 0.1
+    return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape))).double() + 0.1
 
 
 # (tensor, dimension of vmap)
