@@ -302,8 +302,7 @@ struct SgmAdjoint {
       store(g + l, relative ? load(gh + l) + load(cost + at + l) : load(gh + l));
     through.subtract_at_minimum(pixel, g);
     if (relative) return;
-    for (int64_t l = 0; l < stride; l += kLanes<T>)
-      store(g + l, load(g + l) + load(cost + at + l));
+    for (int64_t l = 0; l < stride; l += kLanes<T>) store(g + l, load(g + l) + load(cost + at + l));
   }
   void add_to_unary(int64_t pixel, const T* g) const {
     const int64_t at = pixel * stride;
@@ -353,8 +352,8 @@ struct AdjointContext {
     return {args.shape.stride, args.sum, own, other, splat<T>(args.rho), damping, fresh};
   }
   IsgmrForwardAdjoint<T> isgmr_forward() const {
-    return {args.shape.stride, args.sum, args.sum_before, args.forward,
-            args.backward,     args.cavity, damping,      fresh};
+    return {args.shape.stride, args.sum,    args.sum_before, args.forward,
+            args.backward,     args.cavity, damping,         fresh};
   }
   IsgmrBackwardAdjoint<T> isgmr_backward() const {
     return {args.shape.stride, args.sum, args.backward, args.cavity, damping, fresh};

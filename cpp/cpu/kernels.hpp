@@ -87,13 +87,13 @@ struct SweepArgs {
 /// bits for any number of threads.
 template <class T>
 struct PairwiseGradient {
-  const T* table;         ///< V(m, l) [L][stride], or null if V depends on |l - m| only:
-  const T* table_t;       ///< V(l, m)
-  const T* differences;   ///< V by |l - m|, [L]
-  T weight_factor;        ///< d (weight used) / d (weight given): SGM shrinks weights
-  T* per_edge;            ///< this item's [P, H, W]
-  double* weight;         ///< [bins]
-  double* values;         ///< [bins][L][L], of V(l, m)
+  const T* table;        ///< V(m, l) [L][stride], or null if V depends on |l - m| only:
+  const T* table_t;      ///< V(l, m)
+  const T* differences;  ///< V by |l - m|, [L]
+  T weight_factor;       ///< d (weight used) / d (weight given): SGM shrinks weights
+  T* per_edge;           ///< this item's [P, H, W]
+  double* weight;        ///< [bins]
+  double* values;        ///< [bins][L][L], of V(l, m)
   int64_t bins;
 };
 
@@ -105,17 +105,17 @@ struct AdjointArgs {
   SweepRule rule;
   int pair;
   EdgeWeightView<T> weights;
-  T* sum;             ///< TRWP: of the running sum. ISGMR: of the sum after the iteration, read
-  T* sum_before;      ///< ISGMR: of the sum before the iteration, added to
-  T* forward;         ///< of the message of direction 2 pair (not SGM)
-  T* backward;        ///< of the message of direction 2 pair + 1 (not SGM)
-  T* cavity;          ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
-  T rho;              ///< TRWP
+  T* sum;         ///< TRWP: of the running sum. ISGMR: of the sum after the iteration, read
+  T* sum_before;  ///< ISGMR: of the sum before the iteration, added to
+  T* forward;     ///< of the message of direction 2 pair (not SGM)
+  T* backward;    ///< of the message of direction 2 pair + 1 (not SGM)
+  T* cavity;      ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
+  T rho;          ///< TRWP
   T damping;
-  const T* cost;      ///< SGM: of the sum of L_r
-  T* unary;           ///< SGM: of theta, added to
-  bool unary_head;    ///< SGM: a scanline's head sends its own unary
-  bool relative;      ///< SGM
+  const T* cost;    ///< SGM: of the sum of L_r
+  T* unary;         ///< SGM: of theta, added to
+  bool unary_head;  ///< SGM: a scanline's head sends its own unary
+  bool relative;    ///< SGM
 
   ArgminTape forward_tape;
   ArgminTape backward_tape;

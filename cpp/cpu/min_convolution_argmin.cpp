@@ -223,8 +223,8 @@ ArgminConvolutionFn<T> argmin_convolution(MinConvolutionKind kind) {
 
 template <class T>
 int64_t argmin_scratch_size(const MinConvolutionPlan<T>& plan) {
-  const int64_t size = plan.kind == MinConvolutionKind::TruncatedLinear ? 5 * plan.row()
-                                                                        : scratch_size(plan);
+  const int64_t size =
+      plan.kind == MinConvolutionKind::TruncatedLinear ? 5 * plan.row() : scratch_size(plan);
   return (size + 63) / 64 * 64;
 }
 

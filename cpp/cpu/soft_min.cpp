@@ -66,8 +66,7 @@ T soft_adjoint(const SoftAdjoint<T>& a, const T* h, T w, T* g, T* gh, double* gr
   for (int m = 0; m < a.labels; ++m) {
     const T* v = a.table + m * n;
     for (int64_t l = 0; l < n; ++l) {
-      term[l] =
-          share[l] * core::exp_nonpositive((lowest[l] - (h[m] + v[l] * w)) * inverse_t);
+      term[l] = share[l] * core::exp_nonpositive((lowest[l] - (h[m] + v[l] * w)) * inverse_t);
     }
     gh[m] = ordered_sum(term, a.labels);
     if (grad_table != nullptr) {
@@ -87,9 +86,9 @@ template void soft_table<float>(const MinConvolutionPlan<float>&, bool, int, con
                                 const float*, float*, float*);
 template void soft_table<double>(const MinConvolutionPlan<double>&, bool, int, const double*,
                                  const double*, double*, double*);
-template float soft_adjoint<float>(const SoftAdjoint<float>&, const float*, float, float*,
-                                   float*, double*);
-template double soft_adjoint<double>(const SoftAdjoint<double>&, const double*, double,
-                                     double*, double*, double*);
+template float soft_adjoint<float>(const SoftAdjoint<float>&, const float*, float, float*, float*,
+                                   double*);
+template double soft_adjoint<double>(const SoftAdjoint<double>&, const double*, double, double*,
+                                     double*, double*);
 
 }  // namespace mrfcore::cpu::MRF_ISA

@@ -134,8 +134,8 @@ class SgmAdjointSchedule final : public Adjoint<T> {
         to[l] = from[l] * share;
         total += to[l];
       }
-      const int lowest = byte ? static_cast<const uint8_t*>(minima)[i]
-                              : static_cast<const uint16_t*>(minima)[i];
+      const int lowest =
+          byte ? static_cast<const uint8_t*>(minima)[i] : static_cast<const uint16_t*>(minima)[i];
       to[lowest] -= total;
     }
   }
@@ -263,8 +263,7 @@ template <class T>
 std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise,
                                          const LayerOptions& options) {
   const cpu::PairwiseGradient<T> gradient = pairwise.for_item(item.index);
-  if (options.solver == Solver::SGM)
-    return std::make_unique<SgmAdjointSchedule<T>>(item, gradient);
+  if (options.solver == Solver::SGM) return std::make_unique<SgmAdjointSchedule<T>>(item, gradient);
   if (options.solver == Solver::MeanField)
     return std::make_unique<MeanFieldAdjointSchedule<T>>(item, gradient, pairwise.tables());
   return std::make_unique<MessageAdjointSchedule<T>>(item, gradient);
@@ -284,9 +283,9 @@ int64_t adjoint_volumes(const LayerOptions& options, int connectivity) {
   }
 }
 
-#define MRF_INSTANTIATE(T)                                                              \
-  template class PairwiseAdjoint<T>;                                                    \
-  template class Adjoint<T>;                                                            \
+#define MRF_INSTANTIATE(T)                                                                  \
+  template class PairwiseAdjoint<T>;                                                        \
+  template class Adjoint<T>;                                                                \
   template std::unique_ptr<Adjoint<T>> make_adjoint<T>(Item<T>&, const PairwiseAdjoint<T>&, \
                                                        const LayerOptions&);
 MRF_INSTANTIATE(float)

@@ -14,7 +14,7 @@ namespace mrfcore::cpu {
 struct Control {
   std::atomic<bool> stop{false};
   std::function<bool()>
-      poll;  ///< asked from the calling thread only, every few tens of milliseconds
+      poll;                  ///< asked from the calling thread only, every few tens of milliseconds
   std::exception_ptr error;  ///< what poll threw
   std::thread::id caller = std::this_thread::get_id();
   std::chrono::steady_clock::time_point last_poll = std::chrono::steady_clock::now();

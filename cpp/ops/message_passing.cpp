@@ -115,8 +115,7 @@ class MessageSchedule : public Schedule<T> {
       volumes_.push_back(item.new_volume());
       messages_.push_back(volumes_.back().data());
     }
-    if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0)
-      cavity_ = item.new_volume();
+    if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0) cavity_ = item.new_volume();
     this->gather(item.unary, nullptr, 0, sum_.data(), nullptr, nullptr);  // all messages are zero
   }
 

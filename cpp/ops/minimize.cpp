@@ -64,9 +64,7 @@ class ItemRun {
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
-  void throw_if_interrupted() const {
-    cpu::throw_if_stopped(*item_.control);
-  }
+  void throw_if_interrupted() const { cpu::throw_if_stopped(*item_.control); }
   /// Labels that an interrupted read left unwritten must not be looked at.
   void read(Schedule<T>& schedule, T* costs) {
     schedule.read(labels_, costs);

@@ -26,9 +26,9 @@ class Schedule {
   virtual double lower_bound() { return chain_bound(nullptr); }
   /// The schedule is exact after this many iterations.
   virtual int enough_iterations() const { return std::numeric_limits<int>::max(); }
-  /// Solvers of layers: the state after `done` iterations, to TapeLayout::snapshot_volumes() volumes
-  /// `apart` elements from one to the next, and back. Saving leaves the state that restoring would
-  /// give, to the bit.
+  /// Solvers of layers: the state after `done` iterations, to TapeLayout::snapshot_volumes()
+  /// volumes `apart` elements from one to the next, and back. Saving leaves the state that
+  /// restoring would give, to the bit.
   virtual void save(T* /*to*/, int64_t /*apart*/) {}
   virtual void restore(const T* /*from*/, int64_t /*apart*/, int /*done*/) {}
 

@@ -28,8 +28,8 @@ struct TapeLayout {
   int segment_end(int s) const;
 
   int64_t index_bytes() const { return labels <= cpu::kByteLabels ? 1 : 2; }
-  int64_t argmin_bytes() const;     ///< of one direction
-  int64_t minimum_bytes() const;    ///< of one direction
+  int64_t argmin_bytes() const;   ///< of one direction
+  int64_t minimum_bytes() const;  ///< of one direction
   int64_t iteration_bytes() const;
   int64_t records_bytes() const { return segment * iteration_bytes(); }  ///< of one segment
   int64_t snapshot_volumes() const;

@@ -42,10 +42,9 @@ void require_weights(const Volume<const T>& unary, const std::optional<Volume<co
                      int connectivity) {
   if (!weights) return;
   const auto pairs = static_cast<size_t>(connectivity) / 2;
-  const bool fits =
-      (weights->shape(0) == 1 || weights->shape(0) == unary.shape(0)) &&
-      weights->shape(1) == pairs && weights->shape(2) == unary.shape(1) &&
-      weights->shape(3) == unary.shape(2);
+  const bool fits = (weights->shape(0) == 1 || weights->shape(0) == unary.shape(0)) &&
+                    weights->shape(1) == pairs && weights->shape(2) == unary.shape(1) &&
+                    weights->shape(3) == unary.shape(2);
   if (!fits) throw nb::value_error("edge_weights: expected [1 or B, connectivity / 2, H, W]");
 }
 

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from mrfcore import _core
 from mrfcore._arrays import to_numpy
 
-__all__ = ["as_image", "as_pair", "fraction", "number", "require_memory", "shape_of"]
+__all__ = [
+    "as_image",
+    "as_pair",
+    "fraction",
+    "number",
+    "refuse_unit_scale",
+    "require_memory",
+    "shape_of",
+]
 
 
 def shape_of(x: Any) -> list[int]:
@@ -60,6 +68,22 @@ def as_pair(left: object, right: object) -> tuple[npt.NDArray[Any], npt.NDArray[
     if first.dtype != second.dtype:
         first, second = first.astype(np.float32), second.astype(np.float32)
     return first, second
+
+
+def refuse_unit_scale(name: str, *images: npt.NDArray[Any]) -> None:
+    """Images of 0..1 would pass for black ones: every default is made for 0..255.
+
+    Raises:
+        ValueError: float pixels, none above 1.
+    """
+    if any(image.dtype == np.uint8 for image in images):
+        return
+    greatest = max(float(np.abs(image).max()) for image in images)
+    if 0 < greatest <= 1:
+        raise ValueError(
+            f"{name}: expected float pixels on the 0..255 scale, got values up to "
+            f"{greatest:g}; multiply by 255"
+        )
 
 
 def number(name: str, value: object, least: float = 0.0, *, strict: bool = False) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
-from mrfcore._images import number, require_memory
+from mrfcore._images import number, refuse_unit_scale, require_memory
 from mrfcore._minimize import _choice, _integer
 from mrfcore._stereo_costs import (
     COSTS,
@@ -110,7 +110,7 @@ def stereo_energy(
         unary = _own_volume(cost, left, labels.size)
     else:
         _choice("cost", cost, ("mixed", *COSTS))
-        _refuse_unit_scale(left, right)
+        refuse_unit_scale("left, right", left, right)
         unary = _volume(left, right, labels, cost, size, limit, threads)
     if potential is None:
         potential = TruncatedLinear(MAX_STEPS)
@@ -206,15 +206,3 @@ def _own_volume(cost: npt.ArrayLike, left: npt.NDArray[Any], labels: int) -> npt
             f"got shape {list(volume.shape)}"
         )
     return volume
-
-
-def _refuse_unit_scale(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> None:
-    """Images of 0..1 would pass for black ones: every default is made for 0..255."""
-    if left.dtype == np.uint8:
-        return
-    greatest = max(float(np.abs(left).max()), float(np.abs(right).max()))
-    if 0 < greatest <= 1:
-        raise ValueError(
-            f"left, right: expected float pixels on the 0..255 scale, got values up to "
-            f"{greatest:g}; multiply by 255"
-        )

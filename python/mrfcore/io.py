@@ -27,6 +27,7 @@ from mrfcore._files import PathLike, atomic_file, existing_file
 
 __all__ = [
     "Calibration",
+    "picture_format",
     "read_calib",
     "read_disparity",
     "read_flo",
@@ -111,6 +112,16 @@ def read_image(path: PathLike) -> npt.NDArray[np.uint8]:
     return np.array(image.convert("RGB"), np.uint8)
 
 
+def picture_format(path: PathLike) -> str | None:
+    """Pillow's name of the format that a picture of this suffix is written in; None: unknown.
+
+    Pillow would write 8-bit PPM under the name of .pfm, which holds floats.
+    """
+    suffix = Path(path).suffix.lower()
+    file_format = Image.registered_extensions().get(suffix)
+    return file_format if suffix != ".pfm" and file_format in Image.SAVE else None
+
+
 def write_image(path: PathLike, image: npt.ArrayLike) -> None:
     """Write an 8-bit grey `[H, W]` or RGB `[H, W, 3]` image; the suffix chooses the format.
 
@@ -124,8 +135,8 @@ def write_image(path: PathLike, image: npt.ArrayLike) -> None:
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)) or not pixels.size:
         raise ValueError(f"image has shape {pixels.shape}, expected [H, W] or [H, W, 3], not empty")
     suffix = Path(path).suffix.lower()
-    file_format = Image.registered_extensions().get(suffix)
-    if file_format is None or file_format not in Image.SAVE:
+    file_format = picture_format(path)
+    if file_format is None:
         raise ValueError(
             f"cannot write {path}: unknown image suffix {suffix!r}; "
             "expected one such as .png, .jpg, .tif, .bmp, .ppm or .pgm"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
-from mrfcore._images import as_image, number, require_memory, shape_of
+from mrfcore._images import as_image, number, refuse_unit_scale, require_memory, shape_of
 from mrfcore._minimize import _integer, minimize
 from mrfcore._result import Progress, Result, Trace
 from mrfcore.potentials import Potential, TruncatedQuadratic
@@ -112,7 +112,7 @@ def denoise(
         ValueError, TypeError: an argument is of the wrong shape, value or type.
         MemoryError: the costs do not fit; raised before allocating.
     """
-    pixels = as_image("image", image).astype(np.float32)
+    pixels = _pixels(image)
     known = np.ones(pixels.shape[:2], np.bool_) if mask is None else _known(mask, pixels)
     noise, strength = _strength(pixels, known, sigma, weight)
     grey = _grey_levels(levels)
@@ -178,7 +178,7 @@ def inpaint(
         ValueError, TypeError: an argument is of the wrong shape, value or type; no pixel is known.
         MemoryError: the costs do not fit; raised before allocating.
     """
-    pixels = as_image("image", image).astype(np.float32)
+    pixels = _pixels(image)
     known = _known(mask, pixels)
     grey = _grey_levels(levels)
     prior, unit = _prior(potential, truncation, grey)
@@ -220,9 +220,16 @@ def estimate_sigma(image: Any, mask: Any = None) -> float:
         ValueError: no 3 x 3 pixels without a hole; wrong shape or value.
         TypeError: wrong type.
     """
-    pixels = as_image("image", image).astype(np.float32)
+    pixels = _pixels(image)
     known = np.ones(pixels.shape[:2], np.bool_) if mask is None else _known(mask, pixels)
     return _estimate_sigma(pixels, known)
+
+
+def _pixels(image: Any) -> Pixels:
+    """Float32 [H, W, C] on the 0..255 scale."""
+    given = as_image("image", image)
+    refuse_unit_scale("image", given)
+    return given.astype(np.float32)
 
 
 def _estimate_sigma(pixels: Pixels, known: Bools) -> float:

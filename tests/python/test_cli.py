@@ -264,6 +264,7 @@ def one_line_about(capsys, *words: object) -> None:
         (["--uniqueness", "nan"], ["uniqueness", "nan"]),
         (["--preview", "seen.xyz"], ["seen.xyz", "suffix"]),
         (["--mask", "missing.png"], ["missing.png"]),
+        (["--preview", "seen.pfm"], ["seen.pfm", "suffix"]),
         (["--wrong"], ["--wrong"]),
     ],
 )
@@ -290,6 +291,20 @@ def test_wrong_outputs_are_refused_before_work(
     monkeypatch.setattr(stereo_command, "match", None)  # calling it would fail
     assert main(command(files, "-o", tmp_path / name, *options)) == 2
     one_line_about(capsys, *words)
+
+
+def test_no_file_is_written_over_an_input_or_twice(files, picture, tmp_path, capsys) -> None:
+    left, noisy = files["left"], picture["noisy"]
+    before = left.read_bytes(), noisy.read_bytes()
+    assert main(command(files, "-o", left)) == 2
+    one_line_about(capsys, left, "input")
+    out = tmp_path / "out.png"
+    assert main(command(files, "-o", out, "--preview", out)) == 2
+    one_line_about(capsys, out, "already")
+    assert main(["denoise", str(noisy), "-o", str(noisy)]) == 2
+    one_line_about(capsys, noisy, "input")
+    assert (left.read_bytes(), noisy.read_bytes()) == before
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "truncated", "folder", "size"])

@@ -276,3 +276,12 @@ def test_wrong_values_are_refused(case: str) -> None:
 @pytest.mark.parametrize("case", TYPE_ERRORS)
 def test_wrong_types_are_refused(case: str) -> None:
     assert_refused(TypeError, *TYPE_ERRORS[case])
+
+
+@pytest.mark.parametrize("work", [restore.denoise, restore.estimate_sigma])
+def test_unit_scale_is_refused(work: Callable[..., Any]) -> None:
+    image = np.random.default_rng(0).random((8, 8))
+    with pytest.raises(ValueError, match=r"image: expected float pixels on the 0\.\.255 scale"):
+        work(image)
+    with pytest.raises(ValueError, match="multiply by 255"):
+        restore.inpaint(image, image > 0.5)

@@ -40,7 +40,8 @@ int64_t layer_workspace_bytes(const Problem<T>& problem, const LayerOptions& opt
 /// costs [batch, height, width, labels] of every item (Eq 3.7), the same bits as minimize()'s when
 /// store_every is 1 and temperature 0. tape: layer_tape_bytes(), or null if there will be no
 /// backward pass. workspace: layer_workspace_bytes(), or null to allocate here. The tape must
-/// be aligned to 8 bytes. Throws std::invalid_argument on bad input and Interrupted as minimize() does.
+/// be aligned to 8 bytes. Throws std::invalid_argument on bad input and Interrupted as minimize()
+/// does.
 template <class T>
 void layer_forward(const Problem<T>& problem, const LayerOptions& options, T* costs, void* tape,
                    void* workspace);

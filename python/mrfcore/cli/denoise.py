@@ -59,6 +59,7 @@ def denoise(
     if inpaint and (sigma is not None or weight is not None):
         raise ValueError("--inpaint keeps known pixels: it takes neither --sigma nor --weight")
     outputs.check_picture(out)
+    outputs.check_distinct([out], [image, mask, clean])
     noisy = io.read_image(image)
     known = None if mask is None else outputs.read_mask(mask, noisy, image)
     truth = None if clean is None else io.read_image(clean)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from mrfcore import io, viz
 
@@ -20,7 +20,7 @@ _KITTI_LIMIT = 255  # largest whole disparity of a 16-bit KITTI PNG
 
 def is_picture(path: Path) -> bool:
     """Whether Pillow can write a file of this suffix."""
-    return Image.registered_extensions().get(path.suffix.lower(), "") in Image.SAVE
+    return io.picture_format(path) is not None
 
 
 def check_folder(path: Path) -> None:
@@ -33,6 +33,19 @@ def check_folder(path: Path) -> None:
         raise ValueError(f"cannot write {path}: no such folder: {path.parent}")
     if path.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder")
+
+
+def check_distinct(outputs: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Refuse to write a file twice, or over one that is read.
+
+    Raises:
+        ValueError: two outputs, or an output and an input, are the same file.
+    """
+    seen = {path.resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path.resolve() in seen:
+            raise ValueError(f"cannot write {path}: it is an input or an output already")
+        seen.add(path.resolve())
 
 
 def check_new_folder(path: Path) -> None:

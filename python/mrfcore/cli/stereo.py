@@ -84,6 +84,8 @@ def stereo(
     images = io.read_image(left), io.read_image(right)
     outputs.require_same_size(images[0], left, images[1], right)
     count = _default_range(images[0].shape[1]) if num_disparities is None else num_disparities
+    written_files = [*out, *([] if preview is None else [preview])]
+    outputs.check_distinct(written_files, [left, right, ground_truth, mask])
     for path in out:
         outputs.check_disparity(path, min_disparity, count)
     if preview is not None:
