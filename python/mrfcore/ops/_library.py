@@ -63,15 +63,22 @@ class _Call:
         self.connectivity = setup.connectivity
         self.options = core_options(setup)
 
-    def problem(self) -> tuple[Any, ...]:
+    def core_arguments(self, *more: torch.Tensor | None) -> list[Any]:
+        """The problem, the options, then `more`, tensors as NumPy arrays on the same memory."""
         edges = None if self.edges is None else self.edges.numpy()
-        return self.unary.numpy(), self.potential, self.weight, edges, self.connectivity
+        problem = [self.unary.numpy(), self.potential, self.weight, edges, self.connectivity]
+        arrays = [None if x is None else x.detach().contiguous().numpy() for x in more]
+        return [*problem, self.options, *arrays]
 
     def workspace(self, backward: bool, more_bytes: int) -> torch.Tensor:
         double = self.unary.dtype == torch.float64
         count = _core.layer_workspace_bytes_f64 if double else _core.layer_workspace_bytes_f32
+        batch, height, width, labels = self.unary.shape
         size = count(
-            *self.unary.shape,
+            batch,
+            height,
+            width,
+            labels,
             self.potential,
             self.edges is not None,
             self.connectivity,
@@ -99,8 +106,10 @@ def _tape_bytes(unary: torch.Tensor, potential: _core.Potential, edges: bool, se
     double = unary.dtype == torch.float64
     count = _core.layer_tape_bytes_f64 if double else _core.layer_tape_bytes_f32
     # int(): under torch.compile the size of the tape specialises the graph to the shapes.
-    sizes = [int(n) for n in unary.shape]
-    return count(*sizes, potential, edges, setup.connectivity, core_options(setup))
+    batch, height, width, labels = (int(n) for n in unary.shape)
+    return count(
+        batch, height, width, labels, potential, edges, setup.connectivity, core_options(setup)
+    )
 
 
 def _has_edges(weights: torch.Tensor | None) -> bool:
@@ -124,13 +133,7 @@ def _forward(
     workspace = call.workspace(False, tape_size + unary.numel() * unary.element_size())
     costs = torch.empty(unary.shape, dtype=unary.dtype)
     tape = torch.empty(tape_size, dtype=torch.uint8)
-    _core.layer_forward(
-        *call.problem(),
-        call.options,
-        costs.numpy(),
-        tape.numpy() if keep_tape else None,
-        workspace.numpy(),
-    )
+    _core.layer_forward(*call.core_arguments(costs, tape if keep_tape else None, workspace))
     return costs, tape
 
 
@@ -172,18 +175,17 @@ def _backward(
     call = _Call(unary, table, weights, weight, Setup(*setup_values))
     grads = _empty_grads(unary, table, weights, need_unary, need_table, need_weights)
     grad_unary, grad_table, grad_weights = grads
-    edges = need_weights and call.edges is not None
-    _core.layer_backward(
-        *call.problem(),
-        call.options,
-        tape.detach().contiguous().numpy(),
-        grad_costs.detach().contiguous().numpy(),
-        grad_unary.numpy() if need_unary else None,
-        grad_weights.numpy() if edges else None,
-        grad_weights.view(1).numpy() if need_weights and not edges else None,
-        grad_table.numpy() if need_table else None,
-        call.workspace(True, sum(g.numel() * g.element_size() for g in grads)).numpy(),
+    edges = call.edges is not None
+    arguments = call.core_arguments(
+        tape,
+        grad_costs,
+        grad_unary if need_unary else None,
+        grad_weights if need_weights and edges else None,
+        grad_weights.view(1) if need_weights and not edges else None,
+        grad_table if need_table else None,
+        call.workspace(True, sum(g.numel() * g.element_size() for g in grads)),
     )
+    _core.layer_backward(*arguments)
     return grads
 
 
