@@ -128,9 +128,8 @@ TEST(Interruption, IsAskedForWhileOtherThreadsStillWork) {
   // Two pixels that repel each other: simultaneous updates flip both for ever. Strong unaries calm
   // them, and that item ends after two iterations. One of the orders leaves the caller idle.
   for (const size_t calm : {0u, 1u}) {
-    Instance<float> instance =
-        random_instance<float>({1, 2, 2, 4, 2}, Potential::table({5, 0, 0, 6}, 2),
-                               Weights::Scalar, 1);
+    Instance<float> instance = random_instance<float>(
+        {1, 2, 2, 4, 2}, Potential::table({5, 0, 0, 6}, 2), Weights::Scalar, 1);
     instance.weight = 1.0f;
     for (size_t i = 0; i < 8; ++i) instance.unary[i] = i % 2 == 0 ? 0.0f : 0.1f;
     for (const size_t i : {1u, 3u}) instance.unary[4 * calm + i] = 100.0f;
