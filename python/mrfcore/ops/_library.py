@@ -102,7 +102,7 @@ def _require_memory(unary: torch.Tensor, needed: int) -> None:
         )
 
 
-def _tape_bytes(unary: torch.Tensor, potential: _core.Potential, edges: bool, setup: Setup) -> int:
+def _tape_bytes(unary: torch.Tensor, potential: Any, edges: bool, setup: Setup) -> int:
     double = unary.dtype == torch.float64
     count = _core.layer_tape_bytes_f64 if double else _core.layer_tape_bytes_f32
     # int(): under torch.compile the size of the tape specialises the graph to the shapes.

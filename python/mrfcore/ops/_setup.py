@@ -184,14 +184,14 @@ _FACTORIES: Mapping[str, Callable[..., Potential]] = {
 
 def core_potential(
     name: str, parameters: list[float], table: torch.Tensor | None
-) -> _core.Potential:
+) -> Any:
     """The core's potential; a table is copied in float64, whatever its dtype."""
     if table is None:
         return _FACTORIES[name](*parameters)._to_core()
     return _core.Potential.table(table.detach().to(torch.float64).contiguous().numpy())
 
 
-def core_options(setup: Setup) -> _core.LayerOptions:
+def core_options(setup: Setup) -> Any:
     """The core's options."""
     o = _core.LayerOptions()
     o.solver = getattr(_core.Solver, setup.solver)
