@@ -182,9 +182,7 @@ _FACTORIES: Mapping[str, Callable[..., Potential]] = {
 }
 
 
-def core_potential(
-    name: str, parameters: list[float], table: torch.Tensor | None
-) -> Any:
+def core_potential(name: str, parameters: list[float], table: torch.Tensor | None) -> Any:
     """The core's potential; a table is copied in float64, whatever its dtype."""
     if table is None:
         return _FACTORIES[name](*parameters)._to_core()
