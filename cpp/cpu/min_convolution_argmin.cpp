@@ -5,6 +5,7 @@
 #include "cpu/min_convolution.hpp"
 
 #include "cpu/kernels.hpp"
+#include "cpu/register_row.hpp"
 #include "cpu/simd.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
@@ -63,13 +64,34 @@ void sgm_penalty(const MinConvolutionPlan<T>& plan, bool, int count, const T* h,
   }
 }
 
-/// One doubling step (see min_convolution.cpp) on a row of values and the row of their labels.
+/// Rows that fit the registers.
+template <class T, int NV>
+void truncated_linear_rows(const MinConvolutionPlan<T>& plan, int count, const T* h, const T* w,
+                           T* out, Lane<T>* index) {
+  const FusedAdd<T> add;
+  for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride, index += plan.stride) {
+    const Cap<T> cap(plan, h, w[g]);
+    LabelledRow<T, NV> row(h);
+    doubling_steps<1>(row, plan.doubling_steps, w[g], add);
+#pragma GCC unroll 8
+    for (int i = 0; i < NV; ++i) {
+      Best<T> best{row.value[i], row.label[i]};
+      best.offer(cap.value, cap.label);
+      put(best, i * kLanes<T>, out, index);
+    }
+  }
+}
+
+/// One doubling step of longer rows, on a row of values and the row of their labels; ties as in
+/// LabelledRow.
 template <class T>
 inline Best<T> doubling_step(const T* in, const Lane<T>* labels, int64_t l, int64_t s,
                              Vec<T> cost) {
-  Best<T> best{load(in + l), load(labels + l)};
-  best.offer(load(in + l - s) + cost, load(labels + l - s));
-  best.offer(load(in + l + s) + cost, load(labels + l + s));
+  const Vec<T> below = load(in + l - s) + cost, own = load(in + l), above = load(in + l + s) + cost;
+  Best<T> best{vmin(below, own),
+               (LabelVec<T>)(below <= own) ? load(labels + l - s) : load(labels + l)};
+  best.label = (LabelVec<T>)(above < best.value) ? load(labels + l + s) : best.label;
+  best.value = vmin(above, best.value);
   return best;
 }
 
@@ -77,17 +99,20 @@ inline Best<T> doubling_step(const T* in, const Lane<T>* labels, int64_t l, int6
 template <class T>
 void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w,
                       T* out, Lane<T>* index, T* scratch) {
+  const auto in_registers = [&]<int NV>() {
+    truncated_linear_rows<T, NV>(plan, count, h, w, out, index);
+  };
+  if (with_vector_count<kRegisterRowLabelled>(plan.stride / kLanes<T>, in_registers)) return;
   const int64_t row = plan.row();
   T* values[2] = {scratch + row + plan.guard, scratch + 2 * row + plan.guard};
   Lane<T>* labels = reinterpret_cast<Lane<T>*>(scratch);
   Lane<T>* of[2] = {labels + 3 * row + plan.guard, labels + 4 * row + plan.guard};
   const Lane<T>* identity = labels + plan.guard;
-  const int last = plan.doubling_steps - 1;
   for (int g = 0; g < count; ++g, h += row, out += plan.stride, index += plan.stride) {
     const Cap<T> cap(plan, h, w[g]);
     const T* in = h;
     const Lane<T>* in_labels = identity;
-    for (int k = 0; k < last; ++k) {
+    for (int k = 0; k < plan.doubling_steps; ++k) {
       const int64_t s = int64_t{1} << k;
       const Vec<T> cost = splat<T>(w[g] * static_cast<T>(s));
       for (int64_t l = 0; l < plan.stride; l += kLanes<T>)
@@ -95,11 +120,8 @@ void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const 
       in = values[k & 1];
       in_labels = of[k & 1];
     }
-    const int64_t s = last < 0 ? 0 : int64_t{1} << last;
-    const Vec<T> cost = splat<T>(w[g] * static_cast<T>(s));
     for (int64_t l = 0; l < plan.stride; l += kLanes<T>) {
-      Best<T> best = last < 0 ? Best<T>{load(in + l), load(in_labels + l)}
-                              : doubling_step<T>(in, in_labels, l, s, cost);
+      Best<T> best{load(in + l), load(in_labels + l)};
       best.offer(cap.value, cap.label);
       put(best, l, out, index);
     }

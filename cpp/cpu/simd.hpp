@@ -151,18 +151,35 @@ inline T row_min(const T* row, int64_t padded) {
   return horizontal_min<T>(m);
 }
 
+/// Bit i: lane i of a equals lane i of b.
+template <class T>
+inline uint64_t equal_bits(Vec<T> a, Vec<T> b) {
+#if MRF_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+  if constexpr (sizeof(T) == 8) return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ);
+#elif MRF_VECTOR_BYTES == 32
+  const auto equal = (a == b);
+  if constexpr (sizeof(T) == 4) return static_cast<uint64_t>(_mm256_movemask_ps((__m256)equal));
+  if constexpr (sizeof(T) == 8) return static_cast<uint64_t>(_mm256_movemask_pd((__m256d)equal));
+#else
+  uint64_t bits = 0;
+  for (int i = 0; i < kLanes<T>; ++i) bits |= uint64_t{a[i] == b[i]} << i;
+  return bits;
+#endif
+}
+
 /// Lowest label < labels where the padded row has its minimum.
 template <class T>
 inline int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
   const Vec<T> lowest = splat<T>(row_min(row, padded));
-  LabelVec<T> at = lane_numbers<T>();
-  const LabelVec<T> none = splat_label<T>(labels - 1);
-  LabelVec<T> first = none;
-  for (int64_t l = 0; l < padded; l += kLanes<T>, at += static_cast<Lane<T>>(kLanes<T>)) {
-    const LabelVec<T> here = (LabelVec<T>)(load(row + l) == lowest) ? at : none;
-    first = vmin(here, first);
+  for (int64_t block = 0; block < padded; block += 64) {
+    const int64_t end = block + 64 < padded ? block + 64 : padded;
+    uint64_t bits = 0;
+    for (int64_t l = block; l < end; l += kLanes<T>)
+      bits |= equal_bits<T>(load(row + l), lowest) << (l - block);
+    if (bits != 0) return static_cast<int32_t>(block) + __builtin_ctzll(bits);
   }
-  return static_cast<int32_t>(horizontal_min<Lane<T>>(first));
+  return labels - 1;  // only if a NaN got in
 }
 
 /// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every

@@ -31,11 +31,18 @@ struct ArgminRecord {
 
   /// Labels of forbidden ones may lie outside: any label will do for them.
   void keep(int64_t pixel, const Lane<T>* row) const {
+    typedef Index Narrow __attribute__((vector_size(sizeof(Index) * kLanes<T>)));
+    const LabelVec<T> zero{}, last = splat_label<T>(labels - 1);
     Index* to = argmin + pixel * labels;
-    const auto last = static_cast<Lane<T>>(labels - 1);
-    for (int l = 0; l < labels; ++l) {
-      const Lane<T> m = row[l] < 0 ? 0 : (row[l] > last ? last : row[l]);
-      to[l] = static_cast<Index>(m);
+    for (int l = 0; l < labels; l += kLanes<T>) {
+      const LabelVec<T> m = load(row + l);
+      const LabelVec<T> from_zero = m < zero ? zero : m;
+      const Narrow kept = __builtin_convertvector(from_zero > last ? last : from_zero, Narrow);
+      if (l + kLanes<T> <= labels) {
+        std::memcpy(to + l, &kept, sizeof(kept));
+      } else {  // the next pixel's labels follow, perhaps another thread's
+        std::memcpy(to + l, &kept, static_cast<size_t>(labels - l) * sizeof(Index));
+      }
     }
   }
   void keep_minimum(int64_t pixel, const T* row, int64_t stride) const {
