@@ -48,6 +48,7 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
 
 
 def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
+    _refuse_without_numpy(name, x)
     device = int(x.__dlpack_device__()[0])
     if device not in _CPU_DEVICES:
         raise TypeError(
@@ -58,6 +59,23 @@ def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
         return np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError) as error:
         raise TypeError(f"{name}: cannot be seen as a NumPy array: {error}") from error
+
+
+def _refuse_without_numpy(name: str, x: Any) -> None:
+    """Torch's tensors that NumPy cannot see: without memory, sparse, or of types it has not."""
+    if getattr(x, "is_meta", False):
+        raise TypeError(
+            f"{name}: expected an array with values, got a tensor on device 'meta'; create it on "
+            "the CPU"
+        )
+    if str(getattr(x, "layout", "torch.strided")) != "torch.strided":
+        raise TypeError(f"{name}: expected a dense array, got layout {x.layout}; use to_dense()")
+    dtype = str(getattr(x, "dtype", ""))
+    if dtype.startswith(("torch.bfloat16", "torch.float8", "torch.float4")):
+        raise TypeError(
+            f"{name}: expected float16, float32, float64 or integers, got dtype {dtype}; convert "
+            f"it first, as {name}.float() does"
+        )
 
 
 def like(x: object) -> Callable[[npt.NDArray[Any]], Any]:

@@ -39,6 +39,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     Raises:
         FileNotFoundError: the folder of `path` does not exist.
         ValueError: `path` is a directory, a device or anything else that is not a regular file.
+        OSError: the folder cannot be written into; names `path`.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
@@ -50,8 +51,12 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            # The user asked for another name and has never heard of this one.
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +14,12 @@ import numpy.typing as npt
 
 from mrfcore import _core
 from mrfcore._arrays import like, to_numpy
+from mrfcore._options import check_options, core_options
 from mrfcore._result import Progress, Result, Trace
+from mrfcore._scalars import _flag, _integer, _optional_number, _threads
 from mrfcore.potentials import Potential, as_potential
 
-__all__ = ["SOLVERS", "energy", "minimize"]
-
-_MESSAGE_OPTIONS = ("keep_best", "min_convolution")
-
-SOLVERS: Mapping[str, tuple[str, ...]] = {
-    "sgm": ("head", *_MESSAGE_OPTIONS),
-    "isgmr": ("damping", *_MESSAGE_OPTIONS),
-    "trwp": ("damping", "rho", *_MESSAGE_OPTIONS),
-    "bp": ("damping", *_MESSAGE_OPTIONS),
-    "trws": _MESSAGE_OPTIONS,
-    "mean_field": ("keep_best", "normalise"),
-    "icm": ("init", "keep_best"),
-    "chain": _MESSAGE_OPTIONS,
-}
-"""Solver names and the options that each takes."""
+__all__ = ["energy", "minimize"]
 
 
 @dataclass
@@ -119,7 +106,8 @@ def minimize(
         MemoryError: it does not fit; says how many bytes are needed, before allocating.
         KeyboardInterrupt: within a fraction of a second of Ctrl-C.
     """
-    options = _options(solver, solver_options)
+    check_options(minimize, solver, solver_options)
+    options = core_options(solver, solver_options)
     problem = _problem(unary, pairwise, weights, connectivity)
     options.iterations = _integer("iterations", iterations)
     options.threads = _threads(threads)
@@ -179,6 +167,7 @@ def energy(
     Raises:
         ValueError, TypeError: as for `minimize`; labels out of range.
     """
+    _refuse_swapped(labels, unary)
     problem = _problem(unary, pairwise, weights, connectivity)
     energies = _core.energy(
         _labels("labels", labels, problem),
@@ -192,35 +181,14 @@ def energy(
     return np.array(energies) if problem.batched else float(energies[0])
 
 
-def _options(solver: str, given: Mapping[str, Any]) -> _core.Options:
-    if not isinstance(solver, str):
-        raise TypeError(f"solver: expected a name, got {type(solver).__name__}")
-    if solver not in SOLVERS:
-        raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
-    valid = SOLVERS[solver]
-    for name in given:
-        if name not in valid:
-            raise TypeError(
-                f"{name}: not an option of solver {solver!r}; its options are {', '.join(valid)}"
-            )
-    options = _core.Options()
-    options.solver = getattr(_core.Solver, solver)
-    options.keep_best = _flag("keep_best", given.get("keep_best", False))
-    if given.get("rho") is not None:
-        options.rho = _checked(
-            "rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]"
+def _refuse_swapped(labels: Any, unary: Any) -> None:
+    """Labels have one dimension less than unary; one more is the other way round."""
+    if np.ndim(labels) == np.ndim(unary) + 1:
+        raise ValueError(
+            "labels, unary: expected energy(labels, unary, pairwise), got labels of shape "
+            f"{list(np.shape(labels))} and unary of shape {list(np.shape(unary))}; "
+            "are they swapped?"
         )
-    options.damping = _checked(
-        "damping", given.get("damping", 0.0), lambda d: 0 <= d < 1, "a number in [0, 1)"
-    )
-    options.head = getattr(
-        _core.SGMHead, _choice("head", given.get("head", "unary"), ("unary", "zero"))
-    )
-    path = _choice("min_convolution", given.get("min_convolution", "auto"), ("auto", "general"))
-    options.min_convolution = getattr(_core.MinConvolution, path)
-    normalise = _choice("normalise", given.get("normalise"), (None, "directions"))
-    options.normalise_directions = normalise == "directions"
-    return options
 
 
 def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _Problem:
@@ -249,6 +217,9 @@ def _set_weights(problem: _Problem, weights: Any) -> None:
         if not 0 <= problem.weight < 1e15:
             raise ValueError(f"weights: expected a number in [0, 1e15), got {weights}")
         return
+    if isinstance(weights, (str, bytes)):
+        kind = type(weights).__name__
+        raise TypeError(f"weights: expected a number or an array, got {kind} {weights!r:.40}")
     array = to_numpy("weights", weights)
     if array.ndim == 0:
         return _set_weights(problem, array.item())
@@ -374,52 +345,3 @@ def _trace(reports: list[_core.ItemReport], batched: bool, bounded: bool) -> Tra
         lower_bound=stack([r.trace_bound for r in reports]) if bounded else None,
         seconds=seconds.mean(axis=1) if batched else seconds,
     )
-
-
-def _integer(name: str, value: object) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name}: expected an integer, got bool")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
-    if name == "iterations" and number < 0:
-        raise ValueError(f"iterations: expected a number >= 0, got {number}")
-    if number >= 2**31:
-        raise ValueError(f"{name}: expected a number below 2**31, got {number}")
-    return number
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return 0
-    number = _integer("threads", threads)
-    if number < 1:
-        raise ValueError(f"threads: expected None or a number >= 1, got {threads}")
-    return number
-
-
-def _checked(name: str, value: object, good: Callable[[float], bool], expected: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
-    if not good(float(value)):
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return float(value)
-
-
-def _optional_number(name: str, value: object) -> float | None:
-    return (
-        None if value is None else _checked(name, value, lambda v: v >= 0, "None or a number >= 0")
-    )
-
-
-def _choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value

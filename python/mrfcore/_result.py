@@ -83,10 +83,12 @@ class Result:
         return gap if gap.ndim else float(gap)
 
     def __repr__(self) -> str:
-        def short(value: Any) -> str:
-            return np.array2string(np.asarray(value), precision=6, threshold=8)
+        def short(value: Any, digits: int = 10) -> str:
+            floats: Any = {"float_kind": lambda number: f"{number:.{digits}g}"}
+            array = np.asarray(value)
+            return np.array2string(array, threshold=8, max_line_width=1000, formatter=floats)
 
         parts = [f"labels={list(self.labels.shape)}", f"energy={short(self.energy)}"]
         if self.lower_bound is not None:
-            parts += [f"lower_bound={short(self.lower_bound)}", f"gap={short(self.gap)}"]
+            parts += [f"lower_bound={short(self.lower_bound)}", f"gap={short(self.gap, 3)}"]
         return f"Result({', '.join(parts)}, iterations={short(self.iterations)})"

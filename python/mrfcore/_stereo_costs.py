@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mrfcore import _core
 from mrfcore._images import as_image, as_pair, fraction, number, require_memory
-from mrfcore._minimize import _choice, _integer, _threads
+from mrfcore._scalars import _choice, _integer, _threads
 
 __all__ = ["COSTS", "cost_volume", "exponential_weights", "gradient_weights"]
 
@@ -38,6 +38,21 @@ def disparity_range(num_disparities: object, min_disparity: object) -> Disparity
     if minimum < -(2**31):
         raise ValueError(f"min_disparity: expected a number above -2**31, got {min_disparity}")
     return DisparityRange(count, minimum)
+
+
+def require_overlap(labels: DisparityRange, width: int) -> None:
+    """Some disparity must match a pixel: x - d lies in both images for |d| < width only.
+
+    Raises:
+        ValueError: none does.
+    """
+    first, last = labels.minimum, labels.minimum + labels.size - 1
+    if first >= width or last <= -width:
+        raise ValueError(
+            f"num_disparities, min_disparity: the disparities searched, {first} .. {last}, match "
+            f"no pixel of images {width} pixels wide; expected some within "
+            f"{1 - width} .. {width - 1}"
+        )
 
 
 def cost_volume(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
 from mrfcore._images import number, refuse_unit_scale, require_memory
-from mrfcore._minimize import _choice, _integer
+from mrfcore._scalars import _choice, _integer
 from mrfcore._stereo_costs import (
     COSTS,
     DisparityRange,

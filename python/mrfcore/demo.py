@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mrfcore import Progress, Trace, datasets, metrics, minimize, scene, stereo, viz
 from mrfcore._files import atomic_file
 from mrfcore._images import as_pair
-from mrfcore._minimize import _threads
+from mrfcore._scalars import _threads
 from mrfcore._stereo_costs import disparity_range
 from mrfcore._stereo_energy import StereoEnergy, stereo_energy
 from mrfcore.datasets import StereoPair

@@ -20,8 +20,10 @@ import numpy.typing as npt
 
 from mrfcore._arrays import to_numpy
 from mrfcore._images import as_image, number, refuse_unit_scale, require_memory, shape_of
-from mrfcore._minimize import _integer, minimize
+from mrfcore._minimize import minimize
+from mrfcore._options import check_options
 from mrfcore._result import Progress, Result, Trace
+from mrfcore._scalars import _integer
 from mrfcore.potentials import Potential, TruncatedQuadratic
 
 __all__ = ["RestoreResult", "denoise", "estimate_sigma", "inpaint"]
@@ -112,6 +114,7 @@ def denoise(
         ValueError, TypeError: an argument is of the wrong shape, value or type.
         MemoryError: the costs do not fit; raised before allocating.
     """
+    check_options(denoise, solver, solver_options)
     pixels = _pixels(image)
     known = np.ones(pixels.shape[:2], np.bool_) if mask is None else _known(mask, pixels)
     noise, strength = _strength(pixels, known, sigma, weight)
@@ -178,6 +181,7 @@ def inpaint(
         ValueError, TypeError: an argument is of the wrong shape, value or type; no pixel is known.
         MemoryError: the costs do not fit; raised before allocating.
     """
+    check_options(inpaint, solver, solver_options)
     pixels = _pixels(image)
     known = _known(mask, pixels)
     grey = _grey_levels(levels)

@@ -16,14 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore._images import as_pair, number
-from mrfcore._minimize import _choice, _integer, _threads, minimize
+from mrfcore._minimize import minimize
+from mrfcore._options import check_options
 from mrfcore._result import Progress, Trace
+from mrfcore._scalars import _choice, _integer, _threads
 from mrfcore._stereo_costs import (
     COSTS,
     cost_volume,
     disparity_range,
     exponential_weights,
     gradient_weights,
+    require_overlap,
 )
 from mrfcore._stereo_energy import stereo_energy
 from mrfcore._stereo_post import Checks, disparity_map, right_view_labels
@@ -66,7 +69,7 @@ class StereoResult:
         height, width = self.disparity.shape
         return (
             f"StereoResult(disparity=[{height}, {width}], valid={self.valid.mean():.1%}, "
-            f"energy={self.energy:.6g}, iterations={self.iterations})"
+            f"energy={self.energy:.10g}, iterations={self.iterations})"
         )
 
 
@@ -149,12 +152,14 @@ def match(
         StereoResult.
 
     Raises:
-        ValueError, TypeError: an argument is of the wrong shape, value or type; float images that
-            look like 0..1.
+        ValueError, TypeError: an argument is of the wrong shape, value or type; a search range
+            beyond the width of the images; float images that look like 0..1.
         MemoryError: it does not fit; raised before allocating.
     """
+    check_options(match, solver, solver_options)
     pair = as_pair(left, right)
     labels = disparity_range(num_disparities, min_disparity)
+    require_overlap(labels, pair[0].shape[1])
     _choice("left_right_check", left_right_check, (False, True, "costs", "solve"))
     checks = Checks(
         max_difference=number("max_difference", max_difference),

@@ -61,6 +61,24 @@ def test_writers_are_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), OSError(36, "Too long")]
+)
+def test_an_unwritable_path_is_named_as_it_was_given(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise type(error)(error.errno, error.strerror, str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(type(error)) as caught:
+        io.write_image("out.png", np.zeros((2, 2), np.uint8))
+    assert caught.value.filename == "out.png"
+    assert caught.value.errno == error.errno
+    assert caught.value.__suppress_context__
+
+
 def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
     plain, ours = tmp_path / "plain", tmp_path / "ours.npy"
     plain.touch()

@@ -74,6 +74,14 @@ VALUE_ERRORS: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
     "speckle_size": (("speckle_size",), lambda: match_of(speckle_size=-1)),
     "smoothing": (("smoothing",), lambda: match_of(smoothing=-1)),
     "solver": (("solver", "trwp"), lambda: match_of(solver="magic")),
+    "range beyond the right end": (
+        ("num_disparities", "min_disparity", r"8 \.\. 11", "8 pixels wide", r"-7 \.\. 7"),
+        lambda: match_of(GREY, GREY, 4, 8),
+    ),
+    "range beyond the left end": (
+        ("num_disparities", "min_disparity", r"-11 \.\. -8", "8 pixels wide"),
+        lambda: match_of(GREY, GREY, 4, -11),
+    ),
     "match connectivity": (("connectivity", "6"), lambda: match_of(connectivity=6)),
 }
 
@@ -96,6 +104,13 @@ TYPE_ERRORS: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
 @pytest.mark.parametrize("case", VALUE_ERRORS)
 def test_wrong_values_are_refused(case: str) -> None:
     assert_refused(ValueError, *VALUE_ERRORS[case])
+
+
+@pytest.mark.parametrize("first", [7, -10])
+def test_a_range_that_reaches_beyond_the_width_is_searched(first: int) -> None:
+    result = match_of(GREY, GREY, 4, first)
+    assert result.min_disparity == first
+    assert np.isfinite(result.energy)
 
 
 @pytest.mark.parametrize("case", TYPE_ERRORS)

@@ -113,10 +113,10 @@ def motorcycle() -> StereoPair:
     """
     try:
         images: Any = importlib.import_module("skimage.data")
-    except ImportError as error:
+    except ImportError:
         raise ImportError(
             "the motorcycle pair comes with scikit-image: pip install 'mrfcore[demo]'"
-        ) from error
+        ) from None
     left, right, disparity = images.stereo_motorcycle()
     valid = np.isfinite(disparity)
     disparity = np.where(valid, disparity, np.nan).astype(np.float32)

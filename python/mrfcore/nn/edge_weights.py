@@ -8,7 +8,7 @@ import math
 import torch
 
 from mrfcore._images import fraction, number
-from mrfcore._minimize import _choice, _integer
+from mrfcore._scalars import _choice, _integer
 from mrfcore._stereo_costs import _PAIRS
 from mrfcore.nn._canny import canny_edges
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mrfcore._images import number
-from mrfcore._minimize import _flag
+from mrfcore._scalars import _flag
 from mrfcore.ops._setup import DEFAULTS, encode, make_setup
 from mrfcore.ops.message_passing import run
 from mrfcore.potentials import Potential

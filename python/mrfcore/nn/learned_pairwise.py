@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mrfcore._minimize import _flag, _integer
+from mrfcore._scalars import _flag, _integer
 from mrfcore.potentials import Potential, Potts, as_potential
 
 __all__ = ["LearnedPairwise"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mrfcore import _core
-from mrfcore._minimize import _checked, _choice, _integer, _threads
+from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.potentials import (
     Cauchy,
     Huber,
