@@ -235,7 +235,7 @@ def test_tiny_images(size: tuple[int, int], labels: int) -> None:
 
 
 def test_no_pixel_valid_stays_nan() -> None:
-    """Most disparities point outside the right image, what is left is small enough for a speckle."""
+    """Most disparities point outside the right image, the rest is small enough for a speckle."""
     image = np.random.default_rng(0).integers(0, 255, (4, 6)).astype(np.uint8)
     result = stereo.match(image, image, 3, min_disparity=4)
     assert not result.valid.any()
