@@ -158,7 +158,7 @@ def _percent(values: npt.ArrayLike, zero: float) -> npt.NDArray[np.float64]:
 
 def _decorate(axes: Axes, x: str, bounded: bool, gap: float) -> None:
     """Scales, labels, grid, and the band that holds the optimum."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     linear = 10.0 ** math.floor(math.log10(min(max(gap, 0.01), 1.0)))
     axes.set_yscale("symlog", linthresh=linear, linscale=0.7)
@@ -166,6 +166,11 @@ def _decorate(axes: Axes, x: str, bounded: bool, gap: float) -> None:
     axes.yaxis.set_major_formatter(signed)
     if x == "seconds":
         axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        # Over few decades their powers would leave the axis all but bare.
+        steps = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.xaxis.set_minor_formatter(NullFormatter())  # its labels would collide with ours
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

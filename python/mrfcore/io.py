@@ -84,10 +84,11 @@ def read_image(path: PathLike) -> npt.NDArray[np.uint8]:
     """Read an image as 8-bit grey `[H, W]` or RGB `[H, W, 3]`.
 
     - A stored orientation (EXIF) is applied, so the array is what an image viewer shows.
-    - 16-bit images are scaled to 8 bits over the full range: round(value * 255 / 65535). (A KITTI
-      disparity PNG is not a picture: read it with `read_disparity`.)
-    - Alpha is dropped: the stored colours are kept as they are, nothing is blended over a
-      background.
+    - 16-bit images lose half of their bits without a word (the command line tells): grey is scaled
+      to round(value * 255 / 65535), of colour the upper bytes are kept. (A KITTI disparity PNG is
+      not a picture: read it with `read_disparity`.)
+    - Alpha is dropped, also without a word: the stored colours are kept as they are, nothing is
+      blended over a background.
     - Palette, CMYK and other colour spaces become RGB; bilevel images become grey 0 / 255.
     - Of an animation or a multi-page file the first frame is read.
 
@@ -109,6 +110,7 @@ def read_image(path: PathLike) -> npt.NDArray[np.uint8]:
         return np.array(image.convert("L"), np.uint8)
     if image.mode == "LA":
         return np.array(image.getchannel("L"), np.uint8)
+    image.info.pop("transparency", None)  # of a palette: Pillow would warn that it goes
     return np.array(image.convert("RGB"), np.uint8)
 
 
@@ -296,7 +298,7 @@ def read_disparity(path: PathLike, scale: float | None = None) -> npt.NDArray[np
         raise ValueError(f"scale is {scale}, expected a positive number (stored units per pixel)")
     if suffix in (".pfm", ".npy"):
         if scale is not None:
-            raise ValueError(f"scale is {scale}, but {suffix} files hold pixels: expected None")
+            raise ValueError(f"scale is {scale}, but {suffix} files hold pixels and take none")
         disparity = read_pfm(file) if suffix == ".pfm" else _read_npy(file)
         if disparity.ndim != 2:
             raise ValueError(f"{file} has shape {disparity.shape}, expected [H, W]")

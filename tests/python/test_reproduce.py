@@ -200,27 +200,101 @@ def test_quick_subset_reproduces_the_print(table: str, data: Path, tmp_path: Pat
             assert cell.verdict != "differs", cell
 
 
-def test_resume_keeps_what_is_known(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def reproduce(data: Path, *more: object) -> list[str]:
+    return ["reproduce", "3.3", "--quick", "--data", str(data), *map(str, more)]
+
+
+@pytest.fixture
+def known(data: Path) -> list[Cell]:
+    """The cells of the quick subset of Table 3.3, with numbers that no run gives."""
+    keys = [key for job in plan_jobs(["3.3"], data, quick=True) for key in job.keys]
+    return [some_cell(table=table, cell=cell, right_rho=None) for table, cell in keys]
+
+
+def test_a_ledger_is_gone_on_with(
+    data: Path,
+    known: list[Cell],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "ledger.json"
-    keys = [key for job in plan_jobs(["3.3"], data, quick=True) for key in job.keys]
-    known = [some_cell(table=table, cell=cell, right_rho=None) for table, cell in keys]
     write_json(known, file)
     monkeypatch.setattr(energy_tables, "execute", None)  # calling it would fail
-    command = ["reproduce", "3.3", "--data", str(data), "--json", str(file), "--quick"]
-    assert main([*command, "--resume"]) == 0
+    monkeypatch.setattr("mrfcore.reproduce.tables.execute", None)
+    assert main(reproduce(data, "--json", file)) == 0
     assert read_json(file) == known
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{len(known)} of {len(known)} cells kept from {file}; --fresh" in line
 
 
-def test_missing_images_are_told_and_skipped(
+def test_fresh_computes_again_and_keeps_other_tables(
+    data: Path, known: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ledger.json"
+    other = some_cell()  # of Table 3.1
+    write_json([other, *known], file)
+    assert main(reproduce(data, "--json", file, "--fresh")) == 0
+    first, *rest = read_json(file)
+    assert first == other
+    assert [(c.table, c.cell) for c in rest] == [(c.table, c.cell) for c in known]
+    assert all(cell.printed != known[0].printed for cell in rest)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_is_no_ledger_is_left_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.json"
+    file.write_text("{}")
+    for more in ((), ("--fresh",)):
+        assert main(reproduce(data, "--json", file, *more)) == 2
+        assert "notes.json: not a ledger" in capsys.readouterr().err
+    assert file.read_text() == "{}"
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_outputs_are_checked_before_the_work(
+    option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(reproduce(data, option, tmp_path / "missing" / "file")) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_without_any_image_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "ledger.json"
-    command = ["reproduce", "3.3", "--data", str(tmp_path), "--json", str(file)]
+    assert main(reproduce(tmp_path, "--json", file)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mrfcore: --data: no run of 3.3 has its images in {tmp_path}; ")
+    assert "penguin-input.png and 1 more" in line
+    assert not file.exists()
+
+
+def test_what_is_known_needs_no_images(
+    known: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "ledger.json", tmp_path / "page.md"
+    write_json(known, file)
+    assert main(reproduce(tmp_path, "--json", file, "--markdown", page)) == 0
+    assert page.read_text() == to_markdown(known)
+    assert "skipped" not in capsys.readouterr().err
+
+
+def test_missing_images_are_told_and_skipped(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs, the images of one: it is done, the other is told."""
+    (tmp_path / "middlebury_mrf").symlink_to(data / "middlebury_mrf")
+    file = tmp_path / "ledger.json"
+    command = ["reproduce", "3.1", "3.3", "--quick", "--data", str(tmp_path), "--json", str(file)]
     assert main(command) == 0
-    assert read_json(file) == []
-    assert "house-input.png" in capsys.readouterr().err
+    assert {cell.table for cell in read_json(file)} == {"3.3(a)"}
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("skipped, no such file: ") for line in lines)
+    assert any("map" in line for line in lines)
 
 
 def test_other_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -270,3 +271,27 @@ def test_pyplot_is_left_alone() -> None:
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(0.034, 0.33), (0.02, 0.06), (0.03, 0.037), (0.5, 12), (1e-3, 0.9), (1e-4, 200), (0.2, 0.2)],
+)
+def test_the_ticks_of_the_time_axis_do_not_collide(first: float, last: float) -> None:
+    energies = np.linspace(200.0, 100.0, 5)
+    trace = Trace(energies, None, np.geomspace(first, last, 5))
+    axes = viz.convergence_plot({"TRWP": trace}, x="seconds")
+    figure = axes.figure
+    figure.canvas.draw()
+    low, high = axes.get_xlim()
+    places = []
+    for minor in (False, True):
+        ticks = axes.get_xticks(minor=minor)
+        for tick, label in zip(ticks, axes.get_xticklabels(minor=minor), strict=True):
+            if label.get_text() and low <= tick <= high:
+                assert float(label.get_text()) == pytest.approx(tick)  # no powers in TeX
+                places.append(label.get_window_extent())
+    assert len(places) >= 2
+    places.sort(key=lambda box: box.x0)
+    gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(places)]
+    assert min(gaps) > 3, gaps

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import mrfcore
 
@@ -16,16 +17,18 @@ from .denoise import denoise
 from .info import info
 from .reproduce import reproduce
 from .stereo import stereo
+from .wording import Command, Group, in_options, option_names
 
 app = typer.Typer(
     name="mrfcore",
+    cls=Group,
     help="Energy minimisation on image grids: stereo, denoising, inpainting.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (stereo, denoise, info, demo, reproduce):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 
 BAD_INPUT = 2
 FAILURE = 1
@@ -66,25 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the boundary: everything becomes a message here
         if debug:
             raise
-        return _complain(*_explain(error))
+        return _complain(*_explain(error, given))
     if code == INTERRUPTED:  # newer versions of Typer make Ctrl-C an exit code themselves
         return _complain("stopped", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _explain(error: Exception, given: Sequence[str]) -> tuple[str, int]:
     """One line for an error, and the exit code."""
     if hasattr(error, "format_message"):  # wrong usage, found by Typer
-        return f"{error.format_message()} (see mrfcore --help)", BAD_INPUT
+        name, _ = _called(given)
+        return f"{error.format_message()} (see mrfcore {name}--help)", BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", BAD_INPUT
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (ValueError, TypeError, OSError, ImportError)):
-        return text, BAD_INPUT
+        return in_options(text, _called(given)[1]), BAD_INPUT
     if isinstance(error, MemoryError):
         return f"out of memory: {text}", FAILURE
     return f"{type(error).__name__}: {text} (--debug shows where)", FAILURE
+
+
+def _called(given: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The command's name and a space, and its options by the names of the library's arguments."""
+    commands: dict[str, Any] = vars(get_command(app))["commands"]
+    if given[0] not in commands:
+        return "", {}
+    return f"{given[0]} ", option_names(commands[given[0]])
 
 
 def _complain(message: str, code: int) -> int:

@@ -29,6 +29,13 @@ def number(value: float | None, digits: int = 0) -> str:
     return f"{value:,.{digits}f}" if value is not None and known(value) else "-"
 
 
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with so many digits or, from 1000, all of its whole part; or a dash."""
+    if value is None or not math.isfinite(value) or value == 0:
+        return number(value)
+    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
 def percent(value: float | None, digits: int = 2) -> str:
     """A share of 1 in percent, or a dash."""
     return f"{100 * value:.{digits}f} %" if value is not None and known(value) else "-"
@@ -85,7 +92,7 @@ def bars(quiet: bool = False) -> Iterator[Progress]:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
-    """A table with ``left`` columns of words, then columns of numbers."""
+    """A table with ``left`` columns of words, which may wrap, then columns of numbers."""
     result = Table(
         title=title,
         title_justify="left",
@@ -95,7 +102,8 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left
         pad_edge=False,
     )
     for index, name in enumerate(header):
-        result.add_column(name, justify="left" if index < left else "right", no_wrap=True)
+        words = index < left
+        result.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         result.add_row(*row)
     return result
@@ -111,6 +119,11 @@ def facts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     for name, value in rows:
         result.add_row(name, value)
     return result
+
+
+def note(text: str) -> None:
+    """A line on stderr about something that was done otherwise than one might expect."""
+    errors.print(f"note: {text}", soft_wrap=True, markup=False)
 
 
 def written(*paths: Path) -> None:
@@ -143,9 +156,9 @@ def solver_facts(
         extra = "energy" if bound is None else "energy and bound"
         rows += [
             ("iterations", str(last.iteration)),
-            (f"ms per iteration (with {extra})", number(1e3 * each, 1)),
+            (f"ms per iteration (with {extra})", significant(1e3 * each)),
         ]
         if cells is not None:
             updates = cells * directions / each / 1e6
-            rows.append(("million label updates per second", number(updates, 1)))
+            rows.append(("million label updates per second", significant(updates)))
     return rows

@@ -12,7 +12,7 @@ from rich.table import Table
 from mrfcore import Progress
 
 from . import outputs
-from .console import bars, errors, number, output, relative_gap, table, written
+from .console import bars, errors, number, output, relative_gap, significant, table, written
 
 if TYPE_CHECKING:
     from mrfcore.demo import Entry
@@ -20,16 +20,26 @@ if TYPE_CHECKING:
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the pictures and demo.json.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder for the pictures and demo.json."
+        ),
     ] = Path("mrfcore-demo"),
     quick: Annotated[
         bool, typer.Option("--quick", help="A small rendered scene only: seconds.")
     ] = False,
     iterations: Annotated[
         int | None,
-        typer.Option(min=1, help="Iterations of each solver.", show_default="20, quick: 5"),
+        typer.Option(
+            metavar="N", min=1, help="Iterations of each solver.", show_default="20, quick: 5"
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"
+        ),
+    ] = None,
 ) -> None:
     """Compare all solvers on a real stereo pair and on a rendered one."""
     from mrfcore import demo as the_demo
@@ -68,7 +78,7 @@ def _table(name: str, entries: list[Entry]) -> Table:
     )  # fmt: skip
 
     def share(value: float | None) -> str:
-        return number(None if value is None else 100 * value, 2)
+        return "-" if value is None else number(100 * value, 2 if value < 1 else 0)
 
     rows = [
         (
@@ -77,8 +87,8 @@ def _table(name: str, entries: list[Entry]) -> Table:
             number(entry.lower_bound),
             share(None if entry.energy is None else relative_gap(entry.energy, entry.lower_bound)),
             share(entry.above_bound),
-            number(entry.milliseconds, 1),
-            number(entry.seconds, 2),
+            significant(entry.milliseconds),
+            significant(entry.seconds),
             *(
                 number(entry.errors[region].bad_1, 2) if region in entry.errors else "-"
                 for region in ("all", "nonocc")

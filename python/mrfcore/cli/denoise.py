@@ -14,42 +14,53 @@ from mrfcore import io, metrics, restore
 
 from . import outputs
 from .console import SolverBar, bars, facts, output, solver_facts, written
+from .inputs import Image8, read_mask, read_picture, require_same_size
 
 
 def denoise(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Noisy image, grey or colour.")],
-    out: Annotated[Path, typer.Option("-o", "--output", help="Restored image: .png, .jpg, ...")],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Restored image: .png, .jpg, ...")
+    ],
     mask: Annotated[
         Path | None,
-        typer.Option(help="Image of the same size, black (0) at holes, which are filled."),
+        typer.Option(
+            metavar="FILE", help="Image of the same size, black (0) at holes, which are filled."
+        ),
     ] = None,
     sigma: Annotated[
         float | None,
         typer.Option(
-            help="Standard deviation of the noise in grey values.", show_default="estimated"
+            metavar="S",
+            help="Standard deviation of the noise in grey values.",
+            show_default="estimated",
         ),
     ] = None,
     weight: Annotated[
-        float | None, typer.Option(help="Weight of the prior, instead of --sigma.")
+        float | None, typer.Option(metavar="W", help="Weight of the prior, instead of --sigma.")
     ] = None,
     inpaint: Annotated[
         bool, typer.Option("--inpaint", help="Fill the holes only; all other pixels are kept.")
     ] = False,
     clean: Annotated[
-        Path | None, typer.Option(help="The image without noise: prints the PSNR.")
+        Path | None, typer.Option(metavar="FILE", help="The image without noise: prints the PSNR.")
     ] = None,
-    solver: Annotated[str, typer.Option(help="As in mrfcore.minimize.")] = "trwp",
-    connectivity: Annotated[int, typer.Option(help="Neighbours of a pixel: 4, 8 or 16.")] = 4,
+    solver: Annotated[str, typer.Option(metavar="NAME", help="As in mrfcore.minimize.")] = "trwp",
+    connectivity: Annotated[
+        int, typer.Option(metavar="N", help="Neighbours of a pixel: 4, 8 or 16.")
+    ] = 4,
     iterations: Annotated[
         int | None,
-        typer.Option(help="Iterations.", show_default="5; with --inpaint 20"),
+        typer.Option(metavar="N", help="Iterations.", show_default="5; with --inpaint 20"),
     ] = None,
     bound: Annotated[
         bool, typer.Option(help="Compute a lower bound and the gap; --no-bound is faster.")
     ] = True,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"),
+        typer.Option(
+            metavar="N", min=1, help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
@@ -60,11 +71,11 @@ def denoise(
         raise ValueError("--inpaint keeps known pixels: it takes neither --sigma nor --weight")
     outputs.check_picture(out)
     outputs.check_distinct([out], [image, mask, clean])
-    noisy = io.read_image(image)
-    known = None if mask is None else outputs.read_mask(mask, noisy, image)
-    truth = None if clean is None else io.read_image(clean)
+    noisy = read_picture(image, quiet)
+    known = None if mask is None else read_mask(mask, noisy, image, quiet)
+    truth = None if clean is None else read_picture(clean, quiet)
     if truth is not None and clean is not None:
-        outputs.require_same_size(truth, clean, noisy, image)
+        require_same_size(truth, clean, noisy, image)
         truth = _like(truth, noisy)
 
     start = time.perf_counter()
@@ -116,7 +127,7 @@ def denoise(
     written(out)
 
 
-def _like(image: outputs.Image8, other: outputs.Image8) -> outputs.Image8:
+def _like(image: Image8, other: Image8) -> Image8:
     """An image with the channels of another: grey is repeated, colour averaged."""
     if image.ndim == other.ndim:
         return image

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mrfcore import io, viz
-
-Image8 = npt.NDArray[np.uint8]
 
 _MAPS = (".pfm", ".npy")  # besides .png, hold disparities as numbers
 _KITTI_LIMIT = 255  # largest whole disparity of a 16-bit KITTI PNG
@@ -104,30 +101,3 @@ def write_disparity(path: Path, disparity: npt.NDArray[Any]) -> None:
 def write_preview(path: Path, disparity: npt.NDArray[Any]) -> None:
     """The disparities in turbo colours: blue is far, red is near, black has none."""
     io.write_image(path, viz.colorize_disparity(disparity))
-
-
-def require_same_size(
-    first: npt.NDArray[Any], first_path: Path, second: npt.NDArray[Any], second_path: Path
-) -> None:
-    """Refuse two images of different height or width, naming both files.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
-    if first.shape[:2] != second.shape[:2]:
-        sizes = [f"{a.shape[1]} x {a.shape[0]}" for a in (first, second)]
-        raise ValueError(
-            f"{first_path} is {sizes[0]} pixels, {second_path} is {sizes[1]}; "
-            "expected the same size"
-        )
-
-
-def read_mask(path: Path, image: Image8, image_path: Path) -> npt.NDArray[np.bool_]:
-    """A mask ``[H, W]``, True where an image file is not black.
-
-    Raises:
-        FileNotFoundError, ValueError: unreadable, or not of the size of ``image``.
-    """
-    pixels = io.read_image(path)
-    require_same_size(pixels, path, image, image_path)
-    return np.asarray(pixels.reshape(*pixels.shape[:2], -1).any(axis=2))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,42 +12,67 @@ import typer
 
 from mrfcore._files import atomic_file
 
-from .console import bars, errors, output, table
+from . import outputs
+from .console import bars, errors, note, output, table
 
 if TYPE_CHECKING:
     from mrfcore.reproduce import Cell
 
+    Ledger = dict[tuple[str, str], Cell]  # by table and cell
+
 
 def reproduce(
-    tables: Annotated[list[str], typer.Argument(help="Tables: 3.1, 3.2, 3.3.")],
+    tables: Annotated[
+        list[str],
+        typer.Argument(metavar="TABLE", help="Tables: 3.1, 3.2, 3.3. Several may be given."),
+    ],
     data: Annotated[
-        Path, typer.Option("--data", envvar="MRFCORE_DATA", help="Folder with the images.")
+        Path,
+        typer.Option(
+            "--data", metavar="FOLDER", envvar="MRFCORE_DATA", help="Folder with the images."
+        ),
     ],
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write the ledger, updated after every run.")
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="The ledger, written after every run. Cells that it has are kept, not computed.",
+        ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the ledger as a page.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the ledger as a page.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small subset: about a minute.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the cells that the --json file has.")
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute also the cells that the --json file has.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"
+        ),
+    ] = None,
 ) -> None:
     """Compute published tables again and judge every printed number."""
     # Imported here: the other commands start faster without it.
-    from mrfcore.reproduce import plan_jobs, read_json, to_markdown, write_json
+    from mrfcore.reproduce import plan_jobs, to_markdown, write_json
 
+    for path in (json, markdown):
+        if path is not None:
+            outputs.check_folder(path)
     jobs = plan_jobs(tables, data, quick)
-    if resume and json is None:
-        raise typer.BadParameter(
-            "needs --json FILE, the ledger to go on with", param_hint="--resume"
-        )
-    done: dict[tuple[str, str], Cell] = {}
-    if resume and json is not None and json.exists():
-        done = {(cell.table, cell.cell): cell for cell in read_json(json)}
     order = [key for job in jobs for key in job.keys]
-    runnable = [job for job in jobs if all(file.is_file() for file in job.files)]
-    missing = sorted({str(f) for job in jobs for f in job.files if not f.is_file()})
+    done = _known(json, order, fresh)
+    pending = [job for job in jobs if not all(key in done for key in job.keys)]
+    runnable = [job for job in pending if all(file.is_file() for file in job.files)]
+    missing = sorted({str(f) for job in pending for f in job.files if not f.is_file()})
+    if pending and not runnable:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ValueError(
+            f"data: no run of {', '.join(tables)} has its images in {data}; no such file: "
+            f"{missing[0]}{more}"
+        )
 
     def ledger() -> list[Cell]:
         """Cells in the order of the plan; earlier cells of other tables stay in front."""
@@ -58,8 +84,6 @@ def reproduce(
         current = progress.add_task("", total=None, state="")
         for index, job in enumerate(runnable):
             progress.update(everything, completed=index)
-            if all(key in done for key in job.keys):
-                continue
             progress.reset(current, description=job.title, total=job.iterations)
             cells = job.run(threads, lambda *_: progress.advance(current))
             done |= {(cell.table, cell.cell): cell for cell in cells}
@@ -67,14 +91,27 @@ def reproduce(
                 write_json(ledger(), json)
 
     cells = ledger()
-    if json is not None:
-        write_json(cells, json)
     if markdown is not None:
         with atomic_file(markdown) as file:
             file.write(to_markdown(cells).encode("utf-8"))
     _show(cells)
     for name in missing:
         errors.print(f"skipped, no such file: {name}", highlight=False, soft_wrap=True)
+
+
+def _known(json: Path | None, order: Sequence[tuple[str, str]], fresh: bool) -> Ledger:
+    """Cells of an earlier ledger; `fresh` leaves out those of this plan, never those of others."""
+    from mrfcore.reproduce import read_json
+
+    if json is None or not json.exists():
+        return {}
+    cells = {(cell.table, cell.cell): cell for cell in read_json(json)}
+    if fresh:
+        return {key: cell for key, cell in cells.items() if key not in order}
+    kept = sum(key in cells for key in order)
+    if kept:
+        note(f"{kept} of {len(order)} cells kept from {json}; --fresh computes them again")
+    return cells
 
 
 def _show(cells: list[Cell]) -> None:

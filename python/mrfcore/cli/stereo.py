@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
+from rich.table import Table
 
 from mrfcore import io, metrics
-from mrfcore.stereo import StereoResult, match
+from mrfcore.stereo import match
 
 from . import outputs
-from .console import SolverBar, bars, facts, output, solver_facts, table, written
+from .console import SolverBar, bars, facts, number, output, solver_facts, table, written
+from .inputs import OCCLUDED, read_mask, read_picture, require_same_size
 
 
 def stereo(
@@ -26,6 +27,7 @@ def stereo(
         typer.Option(
             "-o",
             "--output",
+            metavar="FILE",
             help="Disparities: .png (16-bit KITTI: 256 * disparity, 0 = none), .pfm or .npy; "
             "another image suffix gets a coloured picture. May be repeated.",
         ),
@@ -35,37 +37,57 @@ def stereo(
         typer.Option(
             "--num-disparities",
             "-n",
+            metavar="N",
             help="Search range in pixels.",
             show_default="an eighth of the width, to the next multiple of 16",
         ),
     ] = None,
     min_disparity: Annotated[
-        int, typer.Option("--min-disparity", help="First disparity searched; may be negative.")
+        int,
+        typer.Option(
+            "--min-disparity", metavar="N", help="First disparity searched; may be negative."
+        ),
     ] = 0,
     ground_truth: Annotated[
         Path | None,
-        typer.Option("--ground-truth", "-g", help="True disparities: prints the errors."),
+        typer.Option(
+            "--ground-truth", "-g", metavar="FILE", help="True disparities: prints the errors."
+        ),
     ] = None,
     gt_scale: Annotated[
         float | None,
-        typer.Option(help="Stored units per pixel of an 8-bit ground truth: 4, 8 or 16."),
+        typer.Option(
+            metavar="S", help="Stored units per pixel of an 8-bit ground truth: 4, 8 or 16."
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Image, non-zero where errors count too: the non-occluded pixels."),
+        typer.Option(
+            metavar="FILE",
+            help="Image, black or of grey 128 at pixels that the right view does not show: prints "
+            "the errors of the others, too.",
+        ),
     ] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Also write a coloured picture of the disparities.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a coloured picture of the disparities."),
     ] = None,
-    solver: Annotated[str, typer.Option(help="As in mrfcore.minimize.")] = "trwp",
-    connectivity: Annotated[int, typer.Option(help="Neighbours of a pixel: 4, 8 or 16.")] = 4,
-    iterations: Annotated[int, typer.Option(help="Iterations of the solver.")] = 10,
+    solver: Annotated[str, typer.Option(metavar="NAME", help="As in mrfcore.minimize.")] = "trwp",
+    connectivity: Annotated[
+        int, typer.Option(metavar="N", help="Neighbours of a pixel: 4, 8 or 16.")
+    ] = 4,
+    iterations: Annotated[int, typer.Option(metavar="N", help="Iterations of the solver.")] = 10,
     cost: Annotated[
         str,
-        typer.Option(help="mixed, birchfield_tomasi, absolute, squared, census, ..."),
+        typer.Option(
+            metavar="NAME", help="mixed, birchfield_tomasi, absolute, squared, census, ..."
+        ),
     ] = "mixed",
     uniqueness: Annotated[
-        float, typer.Option(help="Drop a pixel unless every other label costs this share more.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Drop a pixel unless every other label costs this share more."
+        ),
     ] = 0.0,
     fill: Annotated[
         bool,
@@ -76,13 +98,18 @@ def stereo(
     ] = True,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"),
+        typer.Option(
+            metavar="N", min=1, help="Threads.", show_default="MRFCORE_NUM_THREADS, else all"
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Compute the disparities of a rectified stereo pair."""
-    images = io.read_image(left), io.read_image(right)
-    outputs.require_same_size(images[0], left, images[1], right)
+    if ground_truth is None and (mask is not None or gt_scale is not None):
+        option = "--gt-scale" if mask is None else "--mask"
+        raise ValueError(f"{option} needs --ground-truth, the disparities to compare with")
+    images = read_picture(left, quiet), read_picture(right, quiet)
+    require_same_size(images[0], left, images[1], right)
     count = _default_range(images[0].shape[1]) if num_disparities is None else num_disparities
     written_files = [*out, *([] if preview is None else [preview])]
     outputs.check_distinct(written_files, [left, right, ground_truth, mask])
@@ -92,8 +119,8 @@ def stereo(
         outputs.check_picture(preview)
     truth = None if ground_truth is None else io.read_disparity(ground_truth, gt_scale)
     if truth is not None and ground_truth is not None:
-        outputs.require_same_size(truth, ground_truth, images[0], left)
-    visible = None if mask is None else outputs.read_mask(mask, images[0], left)
+        require_same_size(truth, ground_truth, images[0], left)
+    visible = None if mask is None else read_mask(mask, images[0], left, quiet, out=OCCLUDED)
 
     start = time.perf_counter()
     with bars(quiet) as progress:
@@ -126,7 +153,10 @@ def stereo(
             ("valid", f"{100 * result.valid.mean():.1f} %"),
         ]
         output.print(facts(f"{left.name} - {right.name}", rows))
-        _show_errors(result, truth, visible)
+        if truth is not None:
+            regions = {"all": None, **({} if visible is None else {"non-occ.": visible})}
+            found = metrics.stereo_metrics(result.disparity, truth, regions)
+            output.print(_error_table(found))
         written(*out, *([preview] if preview else []))
 
 
@@ -135,22 +165,15 @@ def _default_range(width: int) -> int:
     return max(16, -(-width // 128) * 16)
 
 
-def _show_errors(
-    result: StereoResult,
-    truth: npt.NDArray[np.float32] | None,
-    visible: npt.NDArray[np.bool_] | None,
-) -> None:
-    if truth is None:
-        return
-    regions = {"all": None, **({} if visible is None else {"non-occluded": visible})}
-    found = metrics.stereo_metrics(result.disparity, truth, regions)
-    header = ("region", "bad-0.5", "bad-1", "bad-2", "bad-4", "D1", "avg", "RMS", "A90", "A99")
+def _error_table(found: Mapping[str, metrics.StereoMetrics]) -> Table:
+    """A line for each region; 80 columns hold it at its widest."""
+    header = ("region", "bad\n0.5", "bad\n1", "bad\n2", "bad\n4", "D1", "avg", "RMS", "A90", "A99")
     rows = [
         (
             region,
-            *(f"{v:.2f}" for v in (m.bad_0_5, m.bad_1, m.bad_2, m.bad_4, m.d1)),
-            *(f"{v:.2f}" for v in (m.epe, m.rms, m.a90, m.a99)),
+            *(number(v, 2) for v in (m.bad_0_5, m.bad_1, m.bad_2, m.bad_4, m.d1)),
+            *(number(v, 2 if v < 100 else 0) for v in (m.epe, m.rms, m.a90, m.a99)),
         )
         for region, m in found.items()
     ]
-    output.print(table("errors: bad-x and D1 in percent, the rest in pixels", header, rows))
+    return table("errors: bad-x and D1 in percent, the rest in pixels", header, rows)
