@@ -38,6 +38,7 @@ def denoise(image: Path, *more: object) -> int:
 
 def deep_colour_png(path: Path) -> None:
     """16 bits per channel, which Pillow reads, as RGB, but does not write."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

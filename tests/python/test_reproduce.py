@@ -11,7 +11,7 @@ import pytest
 
 import mrfcore
 from mrfcore.cli import main
-from mrfcore.reproduce import TABLES, Cell, energy_tables, judge, plan_jobs, read_json, to_markdown
+from mrfcore.reproduce import TABLES, Cell, judge, plan_jobs, read_json, tables, to_markdown
 from mrfcore.reproduce.energies import (
     benchmark_single_precision_energy,
     single_precision_energy,
@@ -220,8 +220,7 @@ def test_a_ledger_is_gone_on_with(
 ) -> None:
     file = tmp_path / "ledger.json"
     write_json(known, file)
-    monkeypatch.setattr(energy_tables, "execute", None)  # calling it would fail
-    monkeypatch.setattr("mrfcore.reproduce.tables.execute", None)
+    monkeypatch.setattr(tables, "execute", None)  # calling it would fail
     assert main(reproduce(data, "--json", file)) == 0
     assert read_json(file) == known
     (line,) = capsys.readouterr().err.splitlines()
@@ -255,8 +254,13 @@ def test_a_file_that_is_no_ledger_is_left_alone(
 
 @pytest.mark.parametrize("option", ["--json", "--markdown"])
 def test_outputs_are_checked_before_the_work(
-    option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(tables, "execute", None)  # calling it would fail
     assert main(reproduce(data, option, tmp_path / "missing" / "file")) == 2
     assert "no such folder" in capsys.readouterr().err
 
