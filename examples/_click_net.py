@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -72,36 +74,38 @@ class Refined(nn.Module):
     Unaries are the negative logits and the result is the layer's negative costs, as in the text.
     """
 
-    def __init__(self, net: ClickNet, layer: nn.Module | None) -> None:
+    def __init__(
+        self, net: ClickNet, layer: nn.Module | None = None, connectivity: int = 4
+    ) -> None:
         super().__init__()
-        self.net, self.layer = net, layer
+        self.net, self.layer, self.connectivity = net, layer, connectivity
 
     def forward(self, image: Tensor, clicks: Tensor, edges: Tensor) -> Tensor:
         """Logits [1, L, H, W]; edges [1, 4, H, W], of which a layer takes those it has."""
         logits: Tensor = self.net(image, clicks)
         if self.layer is None:
             return logits
-        costs: Tensor = self.layer(-logits, edges[:, : CONNECTIVITY[type(self.layer)] // 2])
+        costs: Tensor = self.layer(-logits, edges[:, : self.connectivity // 2])
         return -costs
 
 
-CONNECTIVITY: dict[type[nn.Module], int] = {
-    mrfcore.nn.MeanField: 4,
-    mrfcore.nn.SGM: 8,
-    mrfcore.nn.ISGMR: 8,
-    mrfcore.nn.TRWP: 4,
-}
+@dataclass(frozen=True)
+class Kind:
+    """A solver and how many neighbours a pixel has."""
 
+    solver: type[nn.Module]
+    connectivity: int
 
-def layer(kind: type[nn.Module], iterations: int, strength: float) -> nn.Module:
-    """A layer with Potts and a learned strength, connected as in the text's Table 3.5."""
-    return kind(
-        mrfcore.Potts(),
-        iterations=iterations,
-        connectivity=CONNECTIVITY[kind],
-        weight=strength,
-        learn_weight=True,
-    )
+    def refine(self, net: ClickNet, iterations: int, strength: float) -> Refined:
+        """The network with a layer of this kind: Potts, and a strength that is learned."""
+        layer = self.solver(
+            mrfcore.Potts(),
+            iterations=iterations,
+            connectivity=self.connectivity,
+            weight=strength,
+            learn_weight=True,
+        )
+        return Refined(net, layer, self.connectivity)
 
 
 def strength(module: nn.Module | None) -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
-COLOURS = ("#8d99ae", "#d1495b", "#edae49", "#2e5eaa", "#0b6e4f", "#7b4fa3")
+COLOURS = ("#8d99ae", "#d1495b", "#edae49", "#2e5eaa", "#0b6e4f", "#7b4fa3", "#30a5bf")
 _DPI = 100
 
 output = Console(highlight=False)
@@ -136,9 +136,10 @@ class Results:
 
     def figure(self, name: str, figure: Figure) -> None:
         """A picture, as .png and, for documents, as .jpg."""
-        for suffix, options in ((".png", {}), (".jpg", {"pil_kwargs": {"quality": 82}})):
-            with self.place(name + suffix) as path:
-                figure.savefig(path, **options)
+        with self.place(f"{name}.png") as path:
+            figure.savefig(path)
+        with self.place(f"{name}.jpg") as path:
+            figure.savefig(path, pil_kwargs={"quality": 82})
 
     def say(self) -> None:
         """Tell what was written."""

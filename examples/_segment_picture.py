@@ -49,7 +49,7 @@ def draw(
 
 def _ratio(one: Sample) -> float:
     height, width = one.scene.regions.shape
-    return height / width
+    return float(height / width)
 
 
 def _regions(one: Sample, labels: npt.NDArray[np.int64]) -> Any:
@@ -60,9 +60,9 @@ def _regions(one: Sample, labels: npt.NDArray[np.int64]) -> Any:
 
 def clicked(one: Sample) -> npt.NDArray[np.uint8]:
     """The image with its clicks in their regions' colours, ringed in white."""
-    marks = np.full(one.scene.regions.shape, -1, np.int64)
     picture = one.scene.image.copy()
-    height, width = marks.shape
+    height, width = picture.shape[:2]
+    marks = np.full((height, width), -1, np.int64)
     for y, x, region in one.clicks.numpy():
         for radius, value in ((3, -1), (2, region)):
             rows = slice(max(0, y - radius), min(height, y + radius + 1))

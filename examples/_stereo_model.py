@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import mrfcore.nn
-from mrfcore import Potential, TruncatedLinear, datasets, stereo
+from mrfcore import Potential, TruncatedLinear, datasets, ops, stereo
 
 STEP = 14.0  # what one pixel's step costs in `stereo.match`, here the unit of all costs
 HAND_SET = TruncatedLinear(4)
-_FORBIDDEN = 50.0  # cost of labels beyond the range of a pair, in steps
+_FLOOR = 0.2  # least weight of an edge by the rule of `stereo.match`
 _PAIRS = ((0, 1), (1, 0))  # (dy, dx) of the edges to 4 neighbours
 
 
@@ -24,7 +24,7 @@ class Problem:
     """A pair, or a window of it, as the layer sees it."""
 
     unary: Tensor
-    """float32 [1, L, H, W], in steps; labels contiguous, as the layer likes it."""
+    """float32 [1, L, H, W], in steps; labels contiguous, as the layer likes it. L is the pair's."""
     image: Tensor
     """float32 [1, 3, H, W], the left image, 0 to 1."""
     truth: Tensor
@@ -43,30 +43,29 @@ class Problem:
         return self.unary, self.image, self.truth, self.counts
 
 
-def problem(pair: datasets.StereoPair, labels: int) -> Problem:
+def problem(pair: datasets.StereoPair) -> Problem:
     """Matching costs and ground truth of a pair as tensors."""
     if pair.disparity is None or pair.nonocc is None:
         raise ValueError(f"pair {pair.name!r}: expected ground truth and a mask of occlusions")
+    labels = pair.num_disparities
     counts = pair.nonocc & (np.nan_to_num(pair.disparity, nan=np.inf) < labels)
     truth = np.where(counts, pair.disparity, 0.0).astype(np.float32)
     rgb = np.broadcast_to(_channels(pair.left), (*pair.left.shape[:2], 3))
     return Problem(
-        torch.from_numpy(matching_costs(pair, labels)).permute(2, 0, 1)[None],
+        torch.from_numpy(matching_costs(pair)).permute(2, 0, 1)[None],
         torch.from_numpy(rgb.astype(np.float32) / 255).permute(2, 0, 1)[None],
         torch.from_numpy(truth)[None],
         torch.from_numpy(counts)[None],
     )
 
 
-def matching_costs(pair: datasets.StereoPair, labels: int) -> npt.NDArray[np.float32]:
-    """[H, W, L] in steps: those of `stereo.match`; labels beyond its range are forbidden."""
+def matching_costs(pair: datasets.StereoPair) -> npt.NDArray[np.float32]:
+    """[H, W, L] in steps: those of `stereo.match`."""
     channels = _channels(pair.left).shape[2]
-    known = min(labels, pair.num_disparities)
-    census = stereo.cost_volume(pair.left, pair.right, known, "census", window=5)
-    colour = stereo.cost_volume(pair.left, pair.right, known, truncation=5.0 * channels)
-    costs = np.full((*census.shape[:2], labels), _FORBIDDEN, np.float32)
-    costs[..., :known] = (2.5 * census + 3.0 / channels * colour) / STEP
-    return costs
+    labels = pair.num_disparities
+    census = stereo.cost_volume(pair.left, pair.right, labels, "census", window=5)
+    colour = stereo.cost_volume(pair.left, pair.right, labels, truncation=5.0 * channels)
+    return np.asarray((2.5 * census + 3.0 / channels * colour) / STEP, np.float32)
 
 
 def _channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -74,31 +73,35 @@ def _channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 class EdgeNet(nn.Module):
-    """Positive weights of the edges from the left image. Before training all of them are 1.
+    """Positive weights of the edges from the left image. Before training those of `stereo.match`.
 
-    It sees the colours and their RMS difference along each edge, which is what the hand-made rule
-    0.2 + 0.8 exp(-difference / 15) of `stereo.match` goes by.
+    It sees the colours and the RMS difference g along each edge. The weight is the hand-made rule
+    0.2 + 0.8 exp(-g / 15) of `stereo.match` times a learned factor.
     """
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.features = nn.Sequential(
+        last = nn.Conv2d(width, len(_PAIRS), 1)
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+        self.log_factor = nn.Sequential(
             nn.Conv2d(3 + len(_PAIRS), width, 3, padding=1, padding_mode="replicate"),
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate"),
             nn.ReLU(),
+            last,
         )
-        self.weights = nn.Conv2d(width, len(_PAIRS), 1)
-        nn.init.zeros_(self.weights.weight)
-        nn.init.zeros_(self.weights.bias if self.weights.bias is not None else torch.empty(0))
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0 .. 1 to [B, P, H, W] in 1/e^3 .. e^3."""
-        seen = torch.cat([image - 0.5, *(self._difference(image, *pair) for pair in _PAIRS)], 1)
-        return torch.exp(3.0 * torch.tanh(self.weights(self.features(seen)) / 3.0))
+        """[B, 3, H, W] in 0 .. 1 to [B, P, H, W]; the learned factor is in 1/e^3 .. e^3."""
+        unlike = torch.cat([self._unlike(image, *pair) for pair in _PAIRS], 1)
+        by_hand = 1.0 - (1.0 - _FLOOR) * unlike
+        log_factor = 3.0 * torch.tanh(self.log_factor(torch.cat([image - 0.5, unlike], 1)) / 3.0)
+        return by_hand * torch.exp(log_factor)
 
     @staticmethod
-    def _difference(image: Tensor, dy: int, dx: int) -> Tensor:
+    def _unlike(image: Tensor, dy: int, dx: int) -> Tensor:
         """[B, 1, H, W]: 1 - exp(-RMS / 15 grey levels) between the ends of each edge."""
         height, width = image.shape[-2:]
         other = nn.functional.pad(image, (0, dx, 0, dy), mode="replicate")
@@ -124,29 +127,43 @@ class DistanceTable(nn.Module):
 
 
 class Model(nn.Module):
-    """Edge weights and a table around a TRWP layer, and the temperature that its loss needs."""
+    """Edge weights and a table for a TRWP layer. Before training it is that of `stereo.match`."""
 
     def __init__(self, labels: int, iterations: int, full_table: bool) -> None:
         super().__init__()
         self.edges = EdgeNet()
-        self.table: nn.Module = (
+        self.whole_table: nn.Module = (
             mrfcore.nn.LearnedPairwise(labels, init=HAND_SET)
             if full_table
             else DistanceTable(labels, HAND_SET)
         )
-        self.layer = mrfcore.nn.TRWP(self.table, iterations=iterations)
-        self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.iterations = iterations
+
+    def table(self, labels: int) -> Tensor:
+        """[L, L]: V for pairs with fewer disparities than the widest; its upper left part."""
+        table: Tensor = self.whole_table()
+        return table[:labels, :labels].contiguous()
 
     def forward(self, unary: Tensor, image: Tensor) -> Tensor:
         """[B, L, H, W] matching costs to [B, L, H, W] costs of the layer."""
-        costs: Tensor = self.layer(unary, self.edges(image))
-        return costs
+        return ops.message_passing(
+            unary,
+            self.table(unary.shape[1]),
+            self.edges(image),
+            solver="trwp",
+            iterations=self.iterations,
+        )
 
 
-def bad_1_loss(costs: Tensor, truth: Tensor, counts: Tensor, log_temperature: Tensor) -> Tensor:
-    """-log P(|disparity - truth| <= 1) under softmax(-costs / temperature), mean over `counts`."""
+def bad_1_loss(costs: Tensor, truth: Tensor, counts: Tensor, temperature: float) -> Tensor:
+    """-temperature log P(|disparity - truth| <= 1) under softmax(-costs / temperature), mean.
+
+    As the temperature falls this becomes what the best label off by more than a pixel is cheaper
+    by than the best one within a pixel, 0 where it is not: pixels that bad-1 finds right have no
+    say. At high temperatures making costs larger pays, and smoothing more does that.
+    """
     label = torch.arange(costs.shape[1], dtype=truth.dtype)[:, None, None]
     good = (label - truth[:, None]).abs() <= 1.0
-    scores = -costs * torch.exp(-log_temperature)
+    scores = -costs / temperature
     near = scores.masked_fill(~good, -torch.inf).logsumexp(1)
-    return (scores.logsumexp(1) - near)[counts].mean()
+    return temperature * (scores.logsumexp(1) - near)[counts].mean()

@@ -8,7 +8,7 @@ regions. Images and regions are those of BSDS500, drawn by people; with --painte
 with ragged borders and noise. A small convolutional network gives logits; on these comes a layer
 (SGM-8, MF-4, ISGMR-8 or TRWP-4, five iterations, Potts, weights from Canny edges, 1 - |e_i - e_j|)
 as in Table 3.5 of the thesis that these layers come from; there, TRWP-4 came out best and MF-4
-worst, below the network alone.
+worst, below the network alone. MF-8 and TRWP-8 are there to compare solvers at equal connectivity.
 
 Each run splits the images anew, trains the network, and goes on from there for the same number of
 steps on the same windows and clicks: alone, and with each of the layers. How strong the
@@ -36,12 +36,14 @@ from torch.nn import functional
 import mrfcore.nn
 
 ALONE = "network alone"
-METHODS: dict[str, type[torch.nn.Module] | None] = {
+METHODS: dict[str, nets.Kind | None] = {
     ALONE: None,
-    "MF-4": mrfcore.nn.MeanField,
-    "SGM-8": mrfcore.nn.SGM,
-    "ISGMR-8": mrfcore.nn.ISGMR,
-    "TRWP-4": mrfcore.nn.TRWP,
+    "MF-4": nets.Kind(mrfcore.nn.MeanField, 4),
+    "TRWP-4": nets.Kind(mrfcore.nn.TRWP, 4),
+    "MF-8": nets.Kind(mrfcore.nn.MeanField, 8),
+    "SGM-8": nets.Kind(mrfcore.nn.SGM, 8),
+    "ISGMR-8": nets.Kind(mrfcore.nn.ISGMR, 8),
+    "TRWP-8": nets.Kind(mrfcore.nn.TRWP, 8),
 }
 STRENGTH_RATE = 0.03  # of its logarithm
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # a layer starts at the best of these
@@ -171,14 +173,14 @@ def mean_iou(model: nets.Refined, group: Sequence[Sample]) -> float:
 
 def refined(
     net: nets.ClickNet,
-    kind: type[torch.nn.Module] | None,
+    kind: nets.Kind | None,
     iterations: int,
     group: Sequence[Sample],
 ) -> nets.Refined:
     """The network with a layer of the strength that does best on training samples as it is."""
     if kind is None:
-        return nets.Refined(net, None)
-    models = [nets.Refined(net, nets.layer(kind, iterations, s)) for s in STRENGTHS]
+        return nets.Refined(net)
+    models = [kind.refine(net, iterations, s) for s in STRENGTHS]
     return max(models, key=lambda model: mean_iou(model, group))
 
 
@@ -191,7 +193,7 @@ def run(
     names, unseen = data.split(list(pool), options.held_out, random)
     known, held_out = [pool[n] for n in names], samples([pool[n] for n in unseen], options, random)
     choosing = [group[0] for group in samples([p[:1] for p in known], options, random)]
-    start = nets.Refined(nets.ClickNet(), None)
+    start = nets.Refined(nets.ClickNet())
     outcomes = {}
     with common.bar(title, options.alone_steps + len(METHODS) * options.steps) as bar:
         source = stream(known, options, np.random.default_rng([seed, 1]))

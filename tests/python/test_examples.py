@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mrfcore.stereo
+
 torch = pytest.importorskip("torch", reason="the examples train networks: pip install torch")
 _core = importlib.import_module("mrfcore._core")
 if not hasattr(_core, "layer_forward"):
@@ -31,7 +33,8 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run(example: str, folder: Path, *options: str) -> dict[str, Any]:
     """Run an example small; its JSON."""
-    command = [sys.executable, str(EXAMPLES / example), "--small", "-o", str(folder), *options]
+    command = [sys.executable, str(EXAMPLES / example), "--small", "-o", str(folder)]
+    command += ["--threads", "1", *options]  # what is small loses by threads
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     (found,) = folder.glob("*.json")
@@ -46,7 +49,19 @@ def run(example: str, folder: Path, *options: str) -> dict[str, Any]:
 def test_learn_stereo(data: Path, tmp_path: Path) -> None:
     found = run("learn_stereo.py", tmp_path, "--data", str(data))
     assert set(found["bad_1"]) == {"tsukuba", "venus", "mean"}
-    assert all(0 < share < 50 for row in found["bad_1"].values() for share in row.values())
+    scores = [score for row in found["bad_1"].values() for score in row.values()]
+    assert all(0 < score["bad"] < 50 for score in scores)
+
+
+def test_learn_stereo_rendered(tmp_path: Path) -> None:
+    found = run("learn_stereo.py", tmp_path, "--rendered", "--runs", "2")
+    assert set(found["bad_1"]) == {"scene 0", "scene 1", "mean"}
+    mean = found["bad_1"]["mean"]
+    assert set(mean) == {"by hand", "grid search", "learned"}
+    assert mean["by hand"]["spread"] == 0  # no seed in it
+    over_runs = [np.mean(list(one.values())) for one in found["runs"]]
+    assert mean["learned"]["bad"] == pytest.approx(np.mean(over_runs))
+    assert mean["learned"]["spread"] == pytest.approx(np.std(over_runs, ddof=1))
 
 
 def test_learn_stereo_without_data_says_so(tmp_path: Path) -> None:
@@ -60,7 +75,8 @@ def test_segment_refine_painted(tmp_path: Path) -> None:
     pytest.importorskip("scipy")
     pytest.importorskip("skimage")
     found = run("segment_refine.py", tmp_path, "--painted")
-    assert set(found["methods"]) == {"network alone", "MF-4", "SGM-8", "ISGMR-8", "TRWP-4"}
+    layers = {"MF-4", "TRWP-4", "MF-8", "SGM-8", "ISGMR-8", "TRWP-8"}
+    assert set(found["methods"]) == {"network alone"} | layers
     assert all(0 < row["iou"] < 100 for row in found["methods"].values())
 
 
@@ -77,17 +93,30 @@ def test_bad_1_loss_by_hand(part: Any) -> None:
     costs = torch.tensor([0.0, 1.0, 2.0, 5.0]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2)
     truth = torch.tensor([[[1.5, 0.0]]])
     counts = torch.tensor([[[True, False]]])
-    loss = model.bad_1_loss(costs, truth, counts, torch.tensor(math.log(2.0)))
+    loss = model.bad_1_loss(costs, truth, counts, 2.0)
     p = np.exp([0.0, -0.5, -1.0, -2.5])
-    assert float(loss) == pytest.approx(-math.log((p[1] + p[2]) / p.sum()), abs=1e-6)
+    assert float(loss) == pytest.approx(-2 * math.log((p[1] + p[2]) / p.sum()), abs=1e-6)
+    # Cold: by how much the best label off by more than a pixel is cheaper.
+    assert float(model.bad_1_loss(costs, truth, counts, 1e-3)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_learning_starts_at_the_energy_set_by_hand(part: Any) -> None:
+def test_learning_starts_at_the_energy_of_match(part: Any) -> None:
     model = part("_stereo_model")
-    one = model.Model(7, 1, full_table=False)
-    assert np.array_equal(one.table().detach().numpy(), model.HAND_SET.table(7))
-    weights = one.edges(torch.rand(1, 3, 5, 6))
-    assert torch.equal(weights, torch.ones(1, 2, 5, 6))
+    one = model.Model(9, 1, full_table=False)
+    assert np.array_equal(one.table(7).detach().numpy(), model.HAND_SET.table(7))
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    weights = one.edges(torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None])[0]
+    by_hand = mrfcore.stereo.exponential_weights(image)
+    inside = (slice(0, 4), slice(0, 5))  # edges that leave the image are nobody's business
+    for found, expected in zip(weights.detach().numpy(), by_hand, strict=True):
+        assert np.allclose(found[inside], expected[inside], rtol=1e-4)
+
+
+def test_grid_search_never_chooses_by_the_held_out_pair(part: Any) -> None:
+    judging = part("_stereo_judge")
+    grid = {(1.0, 2.0): {"a": 1.0, "b": 4.0, "c": 9.0}, (2.0, 2.0): {"a": 3.0, "b": 3.0, "c": 3.0}}
+    assert judging.best_elsewhere(grid, "c") == (1.0, 2.0)
+    assert judging.best_elsewhere(grid, "a") == (2.0, 2.0)
 
 
 def test_permuting_regions_permutes_logits(part: Any) -> None:
