@@ -46,11 +46,14 @@ struct AdjointBuffers {
 /// Gradients of weights and table as one strip of one direction sees them.
 template <class T>
 struct PairwiseSink {
+  static constexpr int kWidestGather = 1 << 15;  // L * padded L fits 31 bits
   const PairwiseGradient<T>& gradient;
   T* per_edge;     ///< of this pair
   double* weight;  ///< of this bin
   double* values;  ///< of this bin
   const T* table;  ///< V(m, l) as this direction sees it, or null
+  int distinct;
+  ShortTable<T> differences;
   int labels;
   int64_t stride;
   bool transposed;
@@ -64,6 +67,8 @@ struct PairwiseSink {
                    ? nullptr
                    : gradient.values + bin * a.shape.labels * a.shape.labels),
         table(backward ? gradient.table_t : gradient.table),
+        distinct(gradient.distinct),
+        differences(gradient.differences, table == nullptr ? distinct : 0),
         labels(a.shape.labels),
         stride(a.shape.stride),
         transposed(backward) {}
@@ -73,8 +78,20 @@ struct PairwiseSink {
     if (per_edge != nullptr) per_edge[owner] += gradient.weight_factor * g;
     if (weight != nullptr) *weight += static_cast<double>(gradient.weight_factor * g);
   }
-  T v(int64_t m, int64_t l) const {
-    return table != nullptr ? table[m * stride + l] : gradient.differences[m < l ? l - m : m - l];
+  /// V(m, l), V(m', l + 1), ... for labels m, m', ... in the lanes.
+  Vec<T> v(LabelVec<T> m, int64_t l) const {
+    const LabelVec<T> own = lane_numbers<T>() + static_cast<Lane<T>>(l);
+    if (table == nullptr) {
+      const LabelVec<T> d = m < own ? own - m : m - own, last = splat_label<T>(distinct - 1);
+      return differences[d < last ? d : last];
+    }
+    // Row by row where the table's size is beyond what a lane can index.
+    if (sizeof(T) == 4 && labels > kWidestGather) {
+      Vec<T> values;
+      for (int i = 0; i < kLanes<T>; ++i) values[i] = table[int64_t{m[i]} * stride + l + i];
+      return values;
+    }
+    return gather_lanes<T>(table, m * static_cast<Lane<T>>(stride) + own);
   }
   double& value(int64_t m, int64_t l) const {
     return values[transposed ? l * labels + m : m * labels + l];
@@ -84,6 +101,7 @@ struct PairwiseSink {
 /// Through a min-convolution by its stored arg-mins.
 template <class T, class Index>
 struct HardThrough {
+  static constexpr bool kSlow = false;
   const Index* argmin;
   const Index* minimum;
   bool minimum_of_state;
@@ -133,14 +151,26 @@ struct HardThrough {
     }
   }
 
+  /// sum_l g(l) V(argmin(l), l)
   T weight_gradient(const Index* from, const T* g) const {
-    T sum[4] = {};
-    int l = 0;
-    for (; l + 4 <= sink.labels; l += 4) {
-      for (int j = 0; j < 4; ++j) sum[j] += g[l + j] * sink.v(from[l + j], l + j);
+    OrderedSum<T> sum;
+    for (int64_t l = 0; l < sink.labels; l += kLanes<T>) {
+      const Vec<T> v = sink.v(labels_at(from, l), l);
+      sum.add(l, only_labels<T>(load(g + l) * v, l, sink.labels));
     }
-    for (; l < sink.labels; ++l) sum[0] += g[l] * sink.v(from[l], l);
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    return sum.total();
+  }
+
+  /// Arg-mins of labels l, l + 1, ...; 0 for labels that do not exist.
+  LabelVec<T> labels_at(const Index* from, int64_t l) const {
+    typedef Index Narrow __attribute__((vector_size(sizeof(Index) * kLanes<T>)));
+    Narrow narrow{};
+    if (l + kLanes<T> <= sink.labels) {
+      std::memcpy(&narrow, from + l, sizeof(narrow));
+    } else {
+      std::memcpy(&narrow, from + l, static_cast<size_t>(sink.labels - l) * sizeof(Index));
+    }
+    return __builtin_convertvector(narrow, LabelVec<T>);
   }
 };
 
@@ -172,6 +202,7 @@ struct IsgmrState {
 /// Through a soft minimum, recomputed from the messages.
 template <class T, class State>
 struct SoftThrough {
+  static constexpr bool kSlow = true;  ///< a strip may take seconds: stop between its rows, too
   State state;
   T temperature;
   PairwiseSink<T> sink;
@@ -314,8 +345,9 @@ struct SgmAdjoint {
 /// Undoes one strip one way: the only scanline loop of the backward passes.
 template <class T, class Rule, class Through>
 void unwind_strip(const Strip& strip, bool backward, const Rule& rule, const Through& through,
-                  const StripWeights<T>& weights, AdjointBuffers<T>& buffers) {
+                  const StripWeights<T>& weights, AdjointBuffers<T>& buffers, Control* control) {
   const auto visit = [&](const StripRun& run) {
+    if (Through::kSlow && should_stop(control)) return;
     for (int64_t i = 0; i < run.count; ++i) {
       const int64_t pixel = run.pixel(i);
       T* gh = buffers.gh(run.slot + i);
@@ -362,7 +394,10 @@ struct AdjointContext {
   /// undo(strip, bin, buffers) for every strip, a bin's strips in order.
   template <class Undo>
   void for_strips(const Undo& undo) const {
-    const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)));
+    // Not from the padded stride: strips decide which sums a gradient is split into, and those must
+    // be the same for every instruction set.
+    const int64_t row = (args.shape.labels + 15) / 16 * 16;
+    const StripPlan strips(geometry, row * static_cast<int64_t>(sizeof(T)));
     const int64_t count = strips.count();
     const int64_t bins = args.gradient.bins < count ? args.gradient.bins : count;
     parallel_strips(bins, args.threads, args.control, [&](ThreadMemory& memory, int64_t bin) {
@@ -382,7 +417,7 @@ void hard_adjoint(const AdjointArgs<T>& a) {
     const HardThrough<T, Index> forward(a.forward_tape, sgm, PairwiseSink<T>(a, false, bin));
     const HardThrough<T, Index> backward(a.backward_tape, sgm, PairwiseSink<T>(a, true, bin));
     const auto undo = [&](bool against, const auto& rule, const auto& through) {
-      unwind_strip(strip, against, rule, through, context.weights, buffers);
+      unwind_strip(strip, against, rule, through, context.weights, buffers, a.control);
     };
     switch (a.rule) {
       case SweepRule::SGM: {
@@ -410,7 +445,7 @@ void soft_adjoint_pair(const AdjointArgs<T>& a) {
     const PairwiseSink<T> forward(a, false, bin), backward(a, true, bin);
     const auto undo = [&]<class State>(bool against, const auto& rule, const State& state) {
       const SoftThrough<T, State> through{state, a.temperature, against ? backward : forward};
-      unwind_strip(strip, against, rule, through, context.weights, buffers);
+      unwind_strip(strip, against, rule, through, context.weights, buffers, a.control);
     };
     if (a.rule == SweepRule::ISGMR) {
       undo(true, context.isgmr_backward(),

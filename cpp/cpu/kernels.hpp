@@ -15,10 +15,15 @@
 
 namespace mrfcore::cpu {
 
-/// Finite stand-in for +inf, so that inf - inf cannot arise. Unaries at or above it are forbidden
-/// labels.
+/// Finite stand-in for +inf, so that inf - inf cannot arise. Forbidden labels have it as
+/// unary.
 template <class T>
 inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
+
+/// Unaries must stay below: far enough from kForbidden that no sum of 16 path costs is taken for a
+/// forbidden one (write_costs).
+template <class T>
+inline constexpr T kLargestUnary = sizeof(T) == 4 ? T(1e26) : T(1e196);
 
 /// A grid of rows of labels in memory.
 struct GridShape {
@@ -90,6 +95,7 @@ struct PairwiseGradient {
   const T* table;        ///< V(m, l) [L][stride], or null if V depends on |l - m| only:
   const T* table_t;      ///< V(l, m)
   const T* differences;  ///< V by |l - m|, [L]
+  int distinct;          ///< `differences` from distinct - 1 on are all the same
   T weight_factor;       ///< d (weight used) / d (weight given): SGM shrinks weights
   T* per_edge;           ///< this item's [P, H, W]
   double* weight;        ///< [bins]

@@ -128,25 +128,46 @@ void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const 
   }
 }
 
+/// NV vectors of out. Labels m come in ascending order, so a strict comparison keeps the lowest;
+/// what is kept is m - l.
+template <class T, int NV>
+inline void shift_block(const MinConvolutionPlan<T>& plan, const T* h, T w, const Cap<T>& cap,
+                        int64_t l, T* out, Lane<T>* index) {
+  const FusedAdd<T> add;
+  Best<T> best[NV];
+  for (int v = 0; v < NV; ++v) best[v] = {splat<T>(kForbidden<T> * T(4)), LabelVec<T>{}};
+  const auto offer = [&](int64_t from, T difference_cost) {
+    const Vec<T> cost = splat<T>(w * difference_cost);
+    const LabelVec<T> offset = splat_label<T>(from);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      const Vec<T> candidate = add(load(h + l + v * kLanes<T> + from), cost);
+      best[v].label = (LabelVec<T>)(candidate < best[v].value) ? offset : best[v].label;
+      best[v].value = vmin(candidate, best[v].value);
+    }
+  };
+  // Shifts that leave the row for all lanes are left out; the guards take care of the others.
+  const int64_t below = l + NV * kLanes<T> - 1, above = plan.labels - 1 - l;
+  for (int64_t k = below < plan.band ? below : plan.band; k > 0; --k) offer(-k, plan.shift[k]);
+  for (int64_t k = 0; k <= plan.band && k <= above; ++k) offer(k, plan.shift[k]);
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v) {
+    best[v].label += labels_from<T>(l + v * kLanes<T>);
+    best[v].offer(cap.value, cap.label);
+    put(best[v], l + v * kLanes<T>, out, index);
+  }
+}
+
 template <class T>
 void shift(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w, T* out,
            Lane<T>* index, T*) {
+  constexpr int kWide = MRF_VECTOR_BYTES == 64 ? 4 : 3;
   for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride, index += plan.stride) {
     const Cap<T> cap(plan, h, w[g]);
-    for (int64_t l = 0; l < plan.stride; l += kLanes<T>) {
-      const LabelVec<T> own = labels_from<T>(l);
-      Best<T> best{load(h + l) + splat<T>(w[g] * plan.shift[0]), own};
-      best.offer(cap.value, cap.label);
-      // Shifts that leave the row for all lanes are left out; the guards take care of the others.
-      const int64_t below = l + kLanes<T> - 1, above = plan.labels - 1 - l;
-      for (int64_t k = 1; k <= plan.band && (k <= below || k <= above); ++k) {
-        const Vec<T> cost = splat<T>(w[g] * plan.shift[k]);
-        const auto step = static_cast<Lane<T>>(k);
-        if (k <= below) best.offer(load(h + l - k) + cost, own - step);
-        if (k <= above) best.offer(load(h + l + k) + cost, own + step);
-      }
-      put(best, l, out, index);
-    }
+    int64_t l = 0;
+    for (; l + kWide * kLanes<T> <= plan.stride; l += kWide * kLanes<T>)
+      shift_block<T, kWide>(plan, h, w[g], cap, l, out, index);
+    for (; l < plan.stride; l += kLanes<T>) shift_block<T, 1>(plan, h, w[g], cap, l, out, index);
   }
 }
 

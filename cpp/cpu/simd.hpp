@@ -182,20 +182,106 @@ inline int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
   return labels - 1;  // only if a NaN got in
 }
 
-/// Sum in 16 interleaved partial sums, whatever the vector length: the same bits on every
-/// instruction set.
+/// base[at] in every lane.
+template <class T>
+inline Vec<T> gather_lanes(const T* base, LabelVec<T> at) {
+#if MRF_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_i32gather_ps((__m512i)at, base, 4);
+  if constexpr (sizeof(T) == 8) return (Vec<T>)_mm512_i64gather_pd((__m512i)at, base, 8);
+#elif MRF_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm256_i32gather_ps(base, (__m256i)at, 4);
+  if constexpr (sizeof(T) == 8) return (Vec<T>)_mm256_i64gather_pd(base, (__m256i)at, 8);
+#else
+  Vec<T> v;
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = base[at[i]];
+  return v;
+#endif
+}
+
+/// A table of few entries, in registers where an instruction looks up all lanes at once: several
+/// times as fast as gathering them from memory.
+template <class T>
+class ShortTable {
+ public:
+  ShortTable(const T* values, int count) : values_(values) {
+    static_cast<void>(count);
+#if MRF_VECTOR_BYTES == 64
+    if (sizeof(T) != 4 || count > 2 * kLanes<T>) return;
+    in_registers_ = true;
+    for (int i = 0; i < count; ++i) (i < kLanes<T> ? low_ : high_)[i % kLanes<T>] = values[i];
+#endif
+  }
+
+  Vec<T> operator[](LabelVec<T> at) const {
+#if MRF_VECTOR_BYTES == 64
+    if constexpr (sizeof(T) == 4) {
+      if (in_registers_)
+        return (Vec<T>)_mm512_permutex2var_ps((__m512)low_, (__m512i)at, (__m512)high_);
+    }
+#endif
+    return gather_lanes<T>(values_, at);
+  }
+
+ private:
+  const T* values_;
+#if MRF_VECTOR_BYTES == 64
+  bool in_registers_ = false;
+  Vec<T> low_{}, high_{};
+#endif
+};
+
+/// Sum over the lanes, upper half to lower half until one is left.
+template <class T, int Bytes = kVectorBytes>
+inline T halving_sum(Vec<T, Bytes> v) {
+  if constexpr (Bytes > 16) {
+    Vec<T, Bytes / 2> low, high;
+    std::memcpy(&low, &v, Bytes / 2);
+    std::memcpy(&high, reinterpret_cast<const char*>(&v) + Bytes / 2, Bytes / 2);
+    return halving_sum<T, Bytes / 2>(low + high);
+  } else if constexpr (sizeof(T) == 4) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
+  } else {
+    return v[0] + v[1];
+  }
+}
+
+/// A sum over labels in 16 interleaved partial sums, whatever the vector length: the same bits on
+/// every instruction set.
+template <class T>
+class OrderedSum {
+ public:
+  /// What labels l, l + 1, ... (l a multiple of kLanes) add; zero for labels that do not exist.
+  void add(int64_t l, Vec<T> v) {
+    Vec<T>& to = partial_[l / kLanes<T> % kParts];
+    to = to + v;
+  }
+  T total() const {
+    Vec<T> sums[kParts];
+    for (int i = 0; i < kParts; ++i) sums[i] = partial_[i];
+    for (int width = kParts / 2; width > 0; width /= 2) {
+      for (int i = 0; i < width; ++i) sums[i] = sums[i] + sums[i + width];
+    }
+    return halving_sum<T>(sums[0]);
+  }
+
+ private:
+  static constexpr int kParts = 16 / kLanes<T>;
+  Vec<T> partial_[kParts] = {};
+};
+
+/// v in the lanes of labels l + lane < n, zero in the others.
+template <class T>
+inline Vec<T> only_labels(Vec<T> v, int64_t l, int64_t n) {
+  if (l + kLanes<T> <= n) return v;
+  return (Vec<T>)(lane_numbers<T>() < splat_label<T>(n - l) ? v : Vec<T>{});
+}
+
+/// Of the first n labels of a padded row.
 template <class T>
 inline T ordered_sum(const T* row, int64_t n) {
-  T partial[16] = {};
-  int64_t l = 0;
-  for (; l + 16 <= n; l += 16) {
-    for (int64_t j = 0; j < 16; ++j) partial[j] += row[l + j];
-  }
-  for (int64_t j = 0; l + j < n; ++j) partial[j] += row[l + j];
-  for (int width = 8; width > 0; width /= 2) {
-    for (int j = 0; j < width; ++j) partial[j] += partial[j + width];
-  }
-  return partial[0];
+  OrderedSum<T> sum;
+  for (int64_t l = 0; l < n; l += kLanes<T>) sum.add(l, only_labels<T>(load(row + l), l, n));
+  return sum.total();
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA

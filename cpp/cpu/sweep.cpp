@@ -184,14 +184,16 @@ struct SweepContext {
   void run(const Forward& forward, const Backward& backward, const Record& forward_record,
            const Record& backward_record) const {
     const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)));
-    parallel_strips(
-        strips.count(), args.threads, args.control, [&](ThreadMemory& memory, int64_t index) {
-          const Strip strip = strips.at(index);
-          StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step,
-                                  Record::kActive);
-          sweep_strip(strip, false, forward, *args.plan, weights, buffers, forward_record);
-          sweep_strip(strip, true, backward, *args.plan, weights, buffers, backward_record);
-        });
+    parallel_strips(strips.count(), args.threads, args.control,
+                    [&](ThreadMemory& memory, int64_t index) {
+                      const Strip strip = strips.at(index);
+                      StripBuffers<T> buffers(memory, *args.plan, strips.width * geometry.step,
+                                              Record::kActive);
+                      sweep_strip(strip, false, forward, *args.plan, weights, buffers,
+                                  forward_record, args.control);
+                      sweep_strip(strip, true, backward, *args.plan, weights, buffers,
+                                  backward_record, args.control);
+                    });
   }
 };
 

@@ -5,6 +5,7 @@
 // convolve, so each step touches the memory of one pixel only.
 #pragma once
 
+#include "cpu/control.hpp"
 #include "cpu/min_convolution.hpp"
 #include "cpu/scratch.hpp"
 #include "cpu/strip.hpp"
@@ -54,11 +55,14 @@ struct ArgminRecord {
 template <class T, class Rule, class Record = NoRecord>
 void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
                  const MinConvolutionPlan<T>& plan, const StripWeights<T>& weights,
-                 StripBuffers<T>& buffers, const Record& record = {}) {
+                 StripBuffers<T>& buffers, const Record& record = {}, Control* control = nullptr) {
   const MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
   const ArgminConvolutionFn<T> convolve_argmin = argmin_convolution<T>(plan.kind);
   T w[kGroup];
+  // A strip of soft minima may take seconds: stop between its rows, too.
+  const bool slow = plan.kind == MinConvolutionKind::SoftTable;
   strip.walk(backward, [&](const StripRun& run) {
+    if (slow && should_stop(control)) return;
     if (!run.linked) {
       for (int64_t i = 0; i < run.count; ++i) {
         T* h = buffers.h(run.slot + i);

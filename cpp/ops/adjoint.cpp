@@ -40,6 +40,10 @@ cpu::PairwiseGradient<T> PairwiseAdjoint<T>::for_item(int64_t item) const {
   g.table = tables_.forward();
   g.table_t = tables_.backward();
   g.differences = differences_.data();
+  g.distinct = static_cast<int>(differences_.size());
+  while (g.distinct > 1 && differences_[static_cast<size_t>(g.distinct) - 1] ==
+                               differences_[static_cast<size_t>(g.distinct) - 2])
+    --g.distinct;
   g.weight_factor = T(1);
   if (wanted_.edge_weights != nullptr)
     g.per_edge = wanted_.edge_weights + item * problem_.edge_weights_batch_stride;

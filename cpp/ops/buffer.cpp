@@ -17,7 +17,22 @@ namespace {
 
 constexpr int64_t kMappedFrom = int64_t{4} << 20;
 
+constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+
 }  // namespace
+
+void prefer_huge_pages(const void* data, int64_t bytes) noexcept {
+#if defined(__linux__)
+  if (data == nullptr || bytes < kMappedFrom) return;
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t last = (begin + static_cast<uintptr_t>(bytes)) / kHugePage * kHugePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#else
+  static_cast<void>(data);
+  static_cast<void>(bytes);
+#endif
+}
 
 void* allocate_zeroed(int64_t bytes) {
 #if defined(__linux__)
@@ -25,8 +40,7 @@ void* allocate_zeroed(int64_t bytes) {
     void* p = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
-    madvise(p, static_cast<size_t>(bytes),
-            MADV_HUGEPAGE);  // vertical sweeps stride far: fewer TLB misses
+    prefer_huge_pages(p, bytes);
     return p;
   }
 #endif

@@ -96,7 +96,7 @@ bool check_unary_values(const Problem<T>& p, int threads) {
     forbidden = forbidden || scan.forbidden;
     if (!scan.bad) continue;
     const int64_t i = scan.where;
-    bad("unary: expected numbers below " + number(static_cast<double>(cpu::kForbidden<T>)) +
+    bad("unary: expected numbers below " + number(static_cast<double>(cpu::kLargestUnary<T>)) +
         " in magnitude or +inf (a forbidden label), got " +
         number(static_cast<double>(p.unary[b * size + i])) + " at [" +
         (p.batch > 1 ? std::to_string(b) + ", " : "") + std::to_string(i / (p.width * p.labels)) +

@@ -20,11 +20,11 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
     // NaN fails the comparison too: one test per value finds everything that is not an ordinary
     // number.
     int64_t odd = 0;
-    for (int64_t i = begin; i < end; ++i) odd += !(std::fabs(unary[i]) < cpu::kForbidden<T>);
+    for (int64_t i = begin; i < end; ++i) odd += !(std::fabs(unary[i]) < cpu::kLargestUnary<T>);
     for (int64_t i = begin; odd > 0 && i < end; ++i) {
       if (unary[i] == std::numeric_limits<T>::infinity()) {
         forbidden = true;
-      } else if (!(std::fabs(unary[i]) < cpu::kForbidden<T>)) {
+      } else if (!(std::fabs(unary[i]) < cpu::kLargestUnary<T>)) {
         first_bad = std::min(first_bad, i);
         break;
       }

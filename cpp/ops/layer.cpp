@@ -254,6 +254,10 @@ void layer_forward(const Problem<T>& problem, const LayerOptions& options, T* co
   if (costs == nullptr) bad("costs: expected an array to write to, got a null pointer");
   check_tape(tape);
   Call<T> call(problem, options);
+  prefer_huge_pages(costs, problem.batch * call.cells() * static_cast<int64_t>(sizeof(T)));
+  prefer_huge_pages(workspace, workspace_size);
+  if (tape != nullptr)
+    prefer_huge_pages(tape, kHeaderBytes + problem.batch * call.layout.item_bytes());
   const bool may_forbid = check_unary_values(problem, call.threads);
   if (options.iterations == 0) {
     std::copy_n(problem.unary, problem.batch * call.cells(), costs);
@@ -279,6 +283,9 @@ void layer_backward(const Problem<T>& problem, const LayerOptions& options, cons
   std::memcpy(&header, tape, sizeof(header));
   if (!(header == call.header()))
     bad("tape: was not written by layer_forward() with this problem and these options");
+  prefer_huge_pages(gradients.unary,
+                    problem.batch * call.cells() * static_cast<int64_t>(sizeof(T)));
+  prefer_huge_pages(workspace, workspace_size);
   const bool reads_unary = call.layout.soft || call.layout.recomputes();
   const bool may_forbid = reads_unary && check_unary_values(problem, call.threads);
   const bool needs_table = call.layout.soft || options.solver == Solver::MeanField;

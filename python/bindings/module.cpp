@@ -10,6 +10,9 @@
 namespace nb = nanobind;
 
 NB_MODULE(_core, m) {
+  // Registries that outlive the interpreter's modules (torch's operators, test parametrisations)
+  // may hold a Potential until the process ends; that is no leak worth a user's attention.
+  nb::set_leak_warnings(false);
   m.attr("version") = MRFCORE_VERSION;  // no dunder: stubgen would leave it out of _core.pyi
   m.def("cpu_isa", &mrfcore::cpu_isa);
   m.def("default_threads", &mrfcore::default_threads);

@@ -70,7 +70,7 @@ def minimize(
         unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or
             the array interface. Used in place when contiguous and float32 or float64; integers,
             booleans and float16 are converted to float32. +inf forbids a label; NaN, -inf and
-            magnitudes from 1e30 (float64: 1e200) are refused.
+            magnitudes from 1e26 (float64: 1e196) are refused.
         pairwise: V: `mrfcore.Potts()`, `TruncatedLinear(t)`, ..., or a table [L, L].
         weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry
             [p, y, x] belongs to the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1)

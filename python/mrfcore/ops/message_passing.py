@@ -224,10 +224,13 @@ class _MessagePassing(torch.autograd.Function):
         unary, table, weights, ctx.weight, ctx.setup, _ = inputs
         _, tape = output
         ctx.mark_non_differentiable(tape)
+        ctx.set_materialize_grads(False)  # else backward first fills a tape's worth of zeros
         ctx.save_for_backward(unary, table, weights, tape)
 
     @staticmethod
-    def backward(ctx: Any, grad_costs: torch.Tensor, _: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_costs: torch.Tensor | None, _: Any) -> tuple[Any, ...]:
+        if grad_costs is None:
+            return (None,) * 6
         unary, table, weights, tape = ctx.saved_tensors
         needs = tuple(ctx.needs_input_grad[:3])
         args = (unary, table, weights, ctx.weight, tape, grad_costs.contiguous(), *needs)
