@@ -29,6 +29,7 @@ from _machine import ROOT, describe, results_folder, write
 
 SIZE, QUICK_SIZE = (256, 512), (64, 96)
 ITERATIONS = 2
+TRUNCATION, DOUBLING_STEPS = 8, 3
 TARGETS = {"forward": 50.0, "backward": 100.0, "memory": 10.0, "backward_over_forward": 1.5}
 
 
@@ -51,12 +52,21 @@ def main() -> int:
     folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
     output = args.output or folder / "layers.json"
     repetitions = args.repetitions or (2 if args.quick else 5)
-    result: dict[str, Any] = {"machine": describe(), "targets": TARGETS, "cases": []}
+    result: dict[str, Any] = {
+        "machine": describe(),
+        "targets": TARGETS,
+        "copy_bytes_per_second": copy_bandwidth(),
+        "cases": [],
+    }
     for case in cases(args.quick):
         print(name_of(case), "...", file=sys.stderr, flush=True)
-        result["cases"].append(compare(case, repetitions, args.rows))
+        found = compare(case, repetitions, args.rows)
+        bound = found["predicted_bytes_per_pass"] / result["copy_bytes_per_second"]
+        for name in ("forward", "backward"):
+            found[f"{name}_of_byte_bound"] = bound / min(found["ours"][f"{name}_s"])
+        result["cases"].append(found)
+        write(output, json.dumps(result, indent=1) + "\n")  # the whole grid takes long
     print(table(result))
-    write(output, json.dumps(result, indent=1) + "\n")
     print(f"\nwritten: {output}")
     return 0
 
@@ -73,7 +83,8 @@ def cases(quick: bool) -> list[dict[str, Any]]:
     ]
     first = {**common, "solver": "trwp", "labels": 32, "connectivity": 4}
     found.append({**first, "potential": "table"})
-    # What storing less costs: the same work, every 4th of 8 iterations kept.
+    # What storing less costs: the same work, every 4th of 8 iterations kept. Memory beyond the
+    # messages grows with the iterations, so the ratio does, too.
     for every in (1, 4):
         found.append(
             {**first, "potential": "truncated_linear", "iterations": 8, "store_every": every}
@@ -104,16 +115,49 @@ def compare(case: dict[str, Any], repetitions: int, rows: int | None) -> dict[st
     }
 
 
+VOLUMES = {"trwp": 6, "isgmr": 5, "sgm": 3}  # read and written once per pair of directions
+
+
 def count(case: dict[str, Any]) -> dict[str, float]:
-    """Arg-mins by the text's formula [T:1636], and the reference's pairs (m, l) per pass."""
+    """What has to be moved and computed, by counting.
+
+    Arg-mins by the text's formula [T:1636]. Bytes: a pair of directions is swept both ways strip by
+    strip, so each volume that it reads or writes (trwp: sum and two messages, both ways; isgmr does
+    not write the sum; sgm: unary, and the sum both ways) crosses the memory bus once per pair;
+    arg-mins are written, later read, once. Operations: of the reference, additions and minima; of
+    ours, for truncated linear, the doubling steps (2 additions, 2 comparisons, 2 minima, 2
+    selections per label and step).
+    """
     height, width, labels = case["height"], case["width"], case["labels"]
     messages = case["iterations"] * case["connectivity"] * height * width
+    argmin_bytes = messages * (labels + 1) * (1 if labels <= 256 else 2)
+    volumes = VOLUMES[case["solver"]] * case["iterations"] * case["connectivity"] // 2
+    moved = volumes * height * width * labels * 4 + argmin_bytes
     return {
-        "predicted_argmin_bytes": messages * (labels + 1) * (1 if labels <= 256 else 2),
+        "predicted_argmin_bytes": argmin_bytes,
         "predicted_reference_argmin_bytes": messages * (labels + 1) * 8,  # int64
-        "reference_min_plus_pairs": float(messages) * labels**2,
-        "backward_scatters": float(messages) * labels,
+        "predicted_bytes_per_pass": moved,
+        "reference_operations": 2.0 * messages * labels**2,
+        "our_forward_operations": 8.0 * messages * labels * DOUBLING_STEPS
+        if case["potential"] == "truncated_linear"
+        else 4.0 * messages * labels**2,
+        "our_backward_scatters": float(messages) * labels,
     }
+
+
+def copy_bandwidth() -> float:
+    """Bytes read and written per second by one thread that copies: the ceiling of every pass."""
+    import torch
+
+    torch.set_num_threads(1)
+    source = torch.zeros(1 << 26)
+    target = torch.zeros_like(source)
+    best = float("inf")
+    for _ in range(5):
+        start = time.process_time()
+        target.copy_(source)
+        best = min(best, time.process_time() - start)
+    return 2 * source.numel() * 4 / best
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +192,7 @@ def measure_here(job: dict[str, Any]) -> dict[str, Any]:
     unary = torch.rand(1, labels, height, width).to(memory_format=torch.channels_last)
     weights = torch.rand(job["connectivity"] // 2, height, width)
     leaves = [unary.requires_grad_(), weights.requires_grad_()]
-    pairwise: Any = mrfcore.TruncatedLinear(8)
+    pairwise: Any = mrfcore.TruncatedLinear(TRUNCATION)
     if job["potential"] == "table":
         pairwise = torch.rand(labels, labels, requires_grad=True)
         leaves.append(pairwise)
@@ -205,9 +249,11 @@ def table(result: dict[str, Any]) -> str:
     """For people; * where the reference was measured on a strip and scaled by rows."""
     lines = [
         f"{result['machine']['cpu']}, one thread, load before: {result['machine']['load_before']}",
+        f"one thread copies {result['copy_bytes_per_second'] / 1e9:.1f} GB/s; bound: share of the "
+        "speed that moving the counted bytes would allow",
         "ratios: reference over ours; MB: growth of the peak; arg-mins: predicted, ours",
-        f"{'case':44}{'fwd ms':>9}{'ratio':>8}{'bwd ms':>9}{'ratio':>8}{'b/f':>6}{'MB':>8}"
-        f"{'arg-mins':>9}{'ratio':>7}  missed",
+        f"{'case':44}{'fwd ms':>9}{'ratio':>8}{'bound':>6}{'bwd ms':>9}{'ratio':>8}{'bound':>6}"
+        f"{'b/f':>6}{'MB':>8}{'arg-mins':>9}{'ratio':>7}  missed",
     ]
     for c in result["cases"]:
         ours = c["ours"]
@@ -217,7 +263,9 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"{name_of(c) + ('*' if c['reference_scaled_by'] != 1 else ''):44}"
             f"{1e3 * min(ours['forward_s']):>9.1f}{c['forward_ratio']:>7.0f}x"
+            f"{c['forward_of_byte_bound']:>6.0%}"
             f"{1e3 * min(ours['backward_s']):>9.1f}{c['backward_ratio']:>7.0f}x"
+            f"{c['backward_of_byte_bound']:>6.0%}"
             f"{c['backward_over_forward']:>6.2f}{ours['peak_bytes'] / 1e6:>8.0f}"
             f"{c['predicted_argmin_bytes'] / 1e6:>9.0f}{c['memory_ratio']:>6.1f}x"
             f"  {' '.join(missed)}"
