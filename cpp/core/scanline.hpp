@@ -32,6 +32,37 @@ struct PairGeometry {
   MRF_CORE int64_t slots() const { return slot_end - slot_begin; }
 };
 
+/// One scanline: node j lies at outer coordinate `first` + j step, inner coordinate slot + shift
+/// (j + first / step), for j = 0 .. count - 1.
+struct Scanline {
+  int64_t first;        ///< pixel of its first node
+  int64_t node_stride;  ///< pixels from a node to the next
+  int64_t count;        ///< nodes; may be 0
+};
+
+/// a / b rounded up, b > 0.
+MRF_CORE int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+
+/// Scanline `index` = 0 .. scanlines(g) - 1 of a pair.
+MRF_CORE int64_t scanlines(const PairGeometry& g) { return g.slots() * g.step; }
+MRF_CORE Scanline scanline(const PairGeometry& g, int64_t index) {
+  const int64_t slot = g.slot_begin + index / g.step, parity = index % g.step;
+  int64_t begin = 0, end = ceil_div(g.outer_n - parity, g.step);
+  // 0 <= slot + shift j < inner_n
+  if (g.shift > 0) {
+    const int64_t low = ceil_div(-slot, g.shift), high = ceil_div(g.inner_n - slot, g.shift);
+    begin = low > begin ? low : begin;
+    end = high < end ? high : end;
+  } else if (g.shift < 0) {
+    const int64_t low = ceil_div(slot - g.inner_n + 1, -g.shift), high = slot / -g.shift + 1;
+    begin = low > begin ? low : begin;
+    end = high < end ? high : end;
+  }
+  const int64_t outer = parity + begin * g.step;
+  return {g.pixel(outer, slot + g.skew(outer)), g.step * g.outer_stride + g.shift * g.inner_stride,
+          end > begin ? end - begin : 0};
+}
+
 /// Geometry of direction pair p (directions 2p and 2p + 1) on an H x W image.
 MRF_CORE PairGeometry pair_geometry(int pair, int64_t height, int64_t width) {
   const Direction d = direction(2 * pair);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 #include <vector>
 
 // Header-only parts of the kernels, in an instruction set of this test's own.
@@ -116,6 +117,37 @@ TEST(Strips, CoverAllSlotsWhateverTheirWidth) {
       EXPECT_EQ(at, g.slot_end);
     }
     EXPECT_GT(widths.size(), 1u) << "the row size should decide the width";
+  }
+}
+
+/// Named one by one, scanlines cover the image once, from border to border.
+TEST(ScanlineByIndex, OneByOneCoverTheImage) {
+  for (const Size size : kSizes) {
+    for (int pair = 0; pair < core::kMaxDirections / 2; ++pair) {
+      SCOPED_TRACE(std::to_string(size.height) + " x " + std::to_string(size.width) + ", pair " +
+                   std::to_string(pair));
+      const core::Direction d = core::direction(2 * pair);
+      const auto inside = [&](int64_t y, int64_t x) {
+        return y >= 0 && y < size.height && x >= 0 && x < size.width;
+      };
+      const core::PairGeometry geometry = core::pair_geometry(pair, size.height, size.width);
+      std::vector<int> visits(static_cast<size_t>(size.height * size.width), 0);
+      for (int64_t i = 0; i < core::scanlines(geometry); ++i) {
+        const core::Scanline line = core::scanline(geometry, i);
+        for (int64_t j = 0; j < line.count; ++j) {
+          const int64_t pixel = line.first + j * line.node_stride;
+          ASSERT_TRUE(pixel >= 0 && pixel < size.height * size.width);
+          ++visits[static_cast<size_t>(pixel)];
+          const int64_t y = pixel / size.width, x = pixel % size.width;
+          EXPECT_EQ(inside(y - d.dy, x - d.dx), j > 0);
+          EXPECT_EQ(inside(y + d.dy, x + d.dx), j + 1 < line.count);
+          if (j + 1 < line.count) {
+            EXPECT_EQ(pixel + line.node_stride, (y + d.dy) * size.width + x + d.dx);
+          }
+        }
+      }
+      for (const int count : visits) ASSERT_EQ(count, 1);
+    }
   }
 }
 
