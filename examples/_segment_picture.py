@@ -36,7 +36,7 @@ def draw(
         panels = band.subplots(1, columns)
         one = shown[number]
         common.panel(panels[0], clicked(one), f"clicks: {one.scene.name}")
-        common.panel(panels[1], _regions(one, one.scene.regions), "drawn by a person")
+        common.panel(panels[1], _regions(one, one.scene.regions), "true regions")
         for axes, name in zip(panels[2:], methods, strict=True):
             labels = runs[0][name].labels[number]
             score = f"{100 * data.mean_iou(labels, one.scene):.1f}"

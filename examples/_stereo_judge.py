@@ -116,13 +116,25 @@ def best_elsewhere(grid: Grid, name: str) -> tuple[float, float]:
     )
 
 
-def rivals(cases: Mapping[str, Case], iterations: int) -> dict[str, dict[str, Answer]]:
-    """By pair and method: what needs no training, and does not depend on the seed."""
+@dataclass(frozen=True)
+class Rivals:
+    """What there is for a pair without training, whatever the seed."""
+
+    setting: tuple[float, float]
+    """(strength, truncation), best on the other pairs."""
+    answers: dict[str, Answer]
+    """By method."""
+
+
+def rivals(cases: Mapping[str, Case], iterations: int) -> dict[str, Rivals]:
+    """By pair."""
     grid = search(cases, iterations)
-    return {
-        name: {
+    found = {}
+    for name, case in cases.items():
+        setting = best_elsewhere(grid, name)
+        answers = {
             "by hand": answer(case, by_rule(case), iterations),
-            "grid search": answer(case, by_rule(case, *best_elsewhere(grid, name)), iterations),
+            "grid search": answer(case, by_rule(case, *setting), iterations),
         }
-        for name, case in cases.items()
-    }
+        found[name] = Rivals(setting, answers)
+    return found

@@ -14,7 +14,6 @@ import mrfcore.nn
 from mrfcore import Potential, TruncatedLinear, datasets, ops, stereo
 
 STEP = 14.0  # what one pixel's step costs in `stereo.match`, here the unit of all costs
-HAND_SET = TruncatedLinear(4)
 _FLOOR = 0.2  # least weight of an edge by the rule of `stereo.match`
 _PAIRS = ((0, 1), (1, 0))  # (dy, dx) of the edges to 4 neighbours
 
@@ -73,14 +72,16 @@ def _channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 class EdgeNet(nn.Module):
-    """Positive weights of the edges from the left image. Before training those of `stereo.match`.
+    """Positive weights of the edges from the left image.
 
     It sees the colours and the RMS difference g along each edge. The weight is the hand-made rule
-    0.2 + 0.8 exp(-g / 15) of `stereo.match` times a learned factor.
+    0.2 + 0.8 exp(-g / 15) of `stereo.match` times a strength, which stays as it is, times a learned
+    factor, which is 1 before training.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, strength: float, width: int = 16) -> None:
         super().__init__()
+        self.strength = strength
         last = nn.Conv2d(width, len(_PAIRS), 1)
         nn.init.zeros_(last.weight)
         assert last.bias is not None
@@ -96,7 +97,7 @@ class EdgeNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] in 0 .. 1 to [B, P, H, W]; the learned factor is in 1/e^3 .. e^3."""
         unlike = torch.cat([self._unlike(image, *pair) for pair in _PAIRS], 1)
-        by_hand = 1.0 - (1.0 - _FLOOR) * unlike
+        by_hand = self.strength * (1.0 - (1.0 - _FLOOR) * unlike)
         log_factor = 3.0 * torch.tanh(self.log_factor(torch.cat([image - 0.5, unlike], 1)) / 3.0)
         return by_hand * torch.exp(log_factor)
 
@@ -127,15 +128,23 @@ class DistanceTable(nn.Module):
 
 
 class Model(nn.Module):
-    """Edge weights and a table for a TRWP layer. Before training it is that of `stereo.match`."""
+    """Edge weights and a table for a TRWP layer. Before training: the rules at two numbers."""
 
-    def __init__(self, labels: int, iterations: int, full_table: bool) -> None:
+    def __init__(
+        self,
+        labels: int,
+        iterations: int,
+        strength: float = 1.0,
+        truncation: float = 4.0,
+        full_table: bool = False,
+    ) -> None:
         super().__init__()
-        self.edges = EdgeNet()
+        start = TruncatedLinear(truncation)
+        self.edges = EdgeNet(strength)
         self.whole_table: nn.Module = (
-            mrfcore.nn.LearnedPairwise(labels, init=HAND_SET)
+            mrfcore.nn.LearnedPairwise(labels, init=start)
             if full_table
-            else DistanceTable(labels, HAND_SET)
+            else DistanceTable(labels, start)
         )
         self.iterations = iterations
 

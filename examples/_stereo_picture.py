@@ -51,7 +51,7 @@ def _pair(panels: Any, fold: Fold) -> None:
     common.panel(panels[0, 0], left if left.ndim == 3 else np.stack([left] * 3, -1), fold.pair.name)
     common.panel(panels[0, 1], viz.colorize_disparity(truth, low, high), "true disparity")
     for axes, method in zip(panels[1], ("by hand", "learned"), strict=False):
-        weights = np.log(fold.answers[method].weights[0])
+        weights = np.log(np.maximum(fold.answers[method].weights[0], _WEIGHTS[0]))
         drawn = axes.imshow(
             weights, cmap="magma", vmin=np.log(_WEIGHTS[0]), vmax=np.log(_WEIGHTS[-1])
         )
@@ -91,21 +91,20 @@ def _profile(axes: Axes, folds: Sequence[Fold]) -> None:
         label = "learned, each model" if number == 0 else None
         axes.plot(difference, mean, color=_GREEN, alpha=0.5, linewidth=1.0, label=label)
     common.tidy(axes, "V, mean over equal l - m", "l - m", "steps")
-    axes.legend(frameon=False, fontsize=9)
+    _legend_below(axes)
 
 
 def _course(axes: Axes, folds: Sequence[Fold]) -> None:
-    """bad-1 of the held-out pairs during training, against the start."""
+    """bad-1 of the held-out pairs during training, as a share of the start's."""
     steps = folds[0].course.checked
-    ratios = np.array([fold.course.held_out for fold in folds])
-    ratios = ratios / ratios[:, :1]
-    for number, one in enumerate(ratios):
+    shares = np.array([fold.course.held_out for fold in folds])
+    for number, one in enumerate(shares / shares[:, :1]):
         axes.plot(steps, one, color=_GREY, linewidth=0.9, label=None if number else "each pair")
-    mean = np.exp(np.log(ratios).mean(0))
-    axes.plot(steps, mean, "o-", color=_GREEN, markersize=4, label="geometric mean")
+    mean = shares.mean(0)
+    axes.plot(steps, mean / mean[0], "o-", color=_GREEN, markersize=4, label="their mean")
     axes.axhline(1.0, color="#555555", linewidth=0.8)
     common.tidy(axes, "held-out bad-1 in training", "step", "share of the start's")
-    axes.legend(frameon=False, fontsize=9)
+    _legend_below(axes)
 
 
 def _shares(axes: Axes, rows: Mapping[str, Mapping[str, Score]]) -> None:
@@ -116,4 +115,9 @@ def _shares(axes: Axes, rows: Mapping[str, Mapping[str, Score]]) -> None:
         axes.bar(place + 0.27 * (number - 1), values, 0.25, color=colour, label=method)
     axes.set_xticks(place, list(rows), rotation=25)
     common.tidy(axes, "bad-1, non-occluded, held out", y="%")
-    axes.legend(frameon=False, fontsize=9)
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Where no curve can be."""
+    axes.legend(frameon=False, fontsize=9, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17))

@@ -9,10 +9,10 @@ image. The loss is a smooth stand-in for what bad-1 counts, pixels off by more t
 
 Every pair is judged by a model that has learned from all other pairs, beside two rivals:
 
-  by hand      the table and the edge weights of `stereo.match`, where learning starts. They were
-               chosen on five of the six real pairs, so there they have seen what they are judged on
-  grid search  the same with the strength and the truncation that do best on the other pairs: what
-               the rules at hand can do with the data that the learned model had
+  by hand      the table and the edge weights of `stereo.match`. They were chosen on five of the six
+               real pairs, so there they have seen what they are judged on
+  grid search  the same with the strength and the truncation that do best on the other pairs: two
+               numbers fitted to the data that the learned model has. Learning starts here
 
 With --rendered, scenes of `mrfcore.scene` take the place of the real pairs: no data needed, and
 nothing was ever chosen on them.
@@ -170,7 +170,7 @@ def middle(pair: datasets.StereoPair, height: int, width: int) -> datasets.Stere
 
 def run(
     cases: Mapping[str, judging.Case],
-    known: Mapping[str, Mapping[str, judging.Answer]],
+    known: Mapping[str, judging.Rivals],
     options: Options,
     seed: int,
     title: str,
@@ -181,7 +181,8 @@ def run(
     with common.bar(title, len(cases) * options.steps) as bar:
         for number, (name, case) in enumerate(cases.items()):
             torch.manual_seed(seed)
-            model = parts.Model(labels, options.iterations, options.full_table)
+            start = known[name].setting
+            model = parts.Model(labels, options.iterations, *start, options.full_table)
 
             def check(model: parts.Model = model, case: judging.Case = case) -> float:
                 return judging.bad_1(
@@ -196,7 +197,7 @@ def run(
             random = np.random.default_rng([seed, number])
             course = train(model, others, options, random, check, step)
             found = judging.answer(case, judging.learned(model, case), options.iterations)
-            folds.append(Fold(case.pair, model, course, {**known[name], "learned": found}))
+            folds.append(Fold(case.pair, model, course, {**known[name].answers, "learned": found}))
     return folds
 
 
@@ -232,11 +233,15 @@ def summary(runs: Sequence[Sequence[Fold]]) -> dict[str, dict[str, Score]]:
 def report(rows: Mapping[str, Mapping[str, Score]], runs: int) -> None:
     """Print bad-1 by pair, of the layer's labels and of the whole matcher."""
     title = "Off by more than 1 pixel, %, non-occluded, each pair held out"
+
+    def spread(score: Score) -> str:
+        return f"{score.spread:.2f}" if runs > 1 else "-"
+
     common.table(
-        f"{title}: the layer's labels, mean over {runs} run{'s' * (runs > 1)}",
+        f"{title}: the layer's labels, mean and spread, runs: {runs}",
         ["pair", *METHODS, "+-"],
         [
-            [name, *(f"{row[m].bad:.2f}" for m in METHODS), f"{row['learned'].spread:.2f}"]
+            [name, *(f"{row[m].bad:.2f}" for m in METHODS), spread(row["learned"])]
             for name, row in rows.items()
         ],
     )

@@ -255,15 +255,19 @@ def _spread(values: npt.NDArray[np.float64]) -> float:
 
 def report(rows: Mapping[str, Row], runs: int) -> None:
     """Print the table."""
+
+    def spread(value: float) -> str:
+        return f"{value:.2f}" if runs > 1 else "-"
+
     common.table(
-        f"mean IoU of held-out images, %, mean +- spread over {runs} runs",
+        f"mean IoU of held-out images, %, mean +- spread, runs: {runs}",
         ["method", "mIoU", "+-", "gain", "+-", "strength"],
         [
-            [name, f"{row.iou:.2f}", f"{row.spread:.2f}"]
+            [name, f"{row.iou:.2f}", spread(row.spread)]
             + (
                 ["", "", ""]
                 if name == ALONE
-                else [f"{row.gain:+.2f}", f"{row.gain_spread:.2f}", f"{row.strength:.2g}"]
+                else [f"{row.gain:+.2f}", spread(row.gain_spread), f"{row.strength:.2g}"]
             )
             for name, row in rows.items()
         ],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mrfcore
 import mrfcore.stereo
 
 torch = pytest.importorskip("torch", reason="the examples train networks: pip install torch")
@@ -100,16 +101,16 @@ def test_bad_1_loss_by_hand(part: Any) -> None:
     assert float(model.bad_1_loss(costs, truth, counts, 1e-3)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_learning_starts_at_the_energy_of_match(part: Any) -> None:
-    model = part("_stereo_model")
-    one = model.Model(9, 1, full_table=False)
-    assert np.array_equal(one.table(7).detach().numpy(), model.HAND_SET.table(7))
+@pytest.mark.parametrize("full_table", [False, True])
+def test_learning_starts_at_the_rules_of_match(part: Any, full_table: bool) -> None:
+    one = part("_stereo_model").Model(9, 1, 1.4, 3.0, full_table)
+    assert np.allclose(one.table(7).detach().numpy(), mrfcore.TruncatedLinear(3).table(7))
     image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
     weights = one.edges(torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None])[0]
     by_hand = mrfcore.stereo.exponential_weights(image)
     inside = (slice(0, 4), slice(0, 5))  # edges that leave the image are nobody's business
     for found, expected in zip(weights.detach().numpy(), by_hand, strict=True):
-        assert np.allclose(found[inside], expected[inside], rtol=1e-4)
+        assert np.allclose(found[inside], 1.4 * expected[inside], rtol=1e-4)
 
 
 def test_grid_search_never_chooses_by_the_held_out_pair(part: Any) -> None:
