@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "core/hd.hpp"
 #include "cpu/control.hpp"
 #include "cpu/min_convolution_plan.hpp"
 
@@ -33,8 +34,8 @@ struct GridShape {
   int64_t stride;  ///< labels per row in memory, padded
   int connectivity;
 
-  int64_t pixels() const { return height * width; }
-  int64_t volume() const { return pixels() * stride; }
+  MRF_CORE int64_t pixels() const { return height * width; }
+  MRF_CORE int64_t volume() const { return pixels() * stride; }
 };
 
 /// w_ij = scale * (per_edge ? per_edge[pair, y, x] : 1)

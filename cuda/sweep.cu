@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sweep engine on the GPU: one warp per scanline, its row of labels in registers, both ways of
+// a direction pair in one launch. Per message and label, a TRWP pair reads and writes sum and two
+// messages once each way: 20 bytes, of which the second way finds in L2 what a scanline leaves
+// there.
+//
+// The chain of dependent steps along a scanline is the limit where the image is small: what the
+// next node needs from memory is asked for before the present node is convolved.
+#include "convolve.cuh"
+#include "core/scanline.hpp"
+#include "kernels.hpp"
+#include "rules.cuh"
+
+namespace mrfcore::cuda {
+namespace {
+
+constexpr int kWarpsPerBlock = 4;
+
+template <class T>
+struct SweepParameters {
+  cpu::SweepArgs<T> args;
+  MinConvolutionPlan<T> plan;
+  core::PairGeometry geometry;
+  Batch batch;
+};
+
+/// Arg-mins of one direction, bytes or 16-bit numbers.
+struct Tape {
+  void* argmin;
+  void* minimum;
+  int labels;
+
+  __device__ __forceinline__ Tape(const cpu::ArgminTape& tape, const Batch& batch, int64_t item,
+                                  int label_count)
+      : labels(label_count) {
+    const int64_t bytes = wide() ? 2 : 1;
+    argmin = static_cast<char*>(tape.argmin) + item * batch.tape_argmin * bytes;
+    minimum = static_cast<char*>(tape.minimum) + item * batch.tape_minimum * bytes;
+  }
+  __device__ __forceinline__ bool wide() const { return labels > cpu::kByteLabels; }
+
+  /// Labels of forbidden ones may lie outside: any label will do for them.
+  template <int NK>
+  __device__ __forceinline__ void keep(int64_t pixel, const WarpRow<int, NK>& from) const {
+#pragma unroll
+    for (int k = 0; k < NK; ++k) {
+      const int l = WarpRow<int, NK>::label(k);
+      const int m = from.at[k] < 0 ? 0 : (from.at[k] >= labels ? labels - 1 : from.at[k]);
+      if (l < labels) put(argmin, pixel * labels + l, m);
+    }
+  }
+  __device__ __forceinline__ void keep_minimum(int64_t pixel, int label) const {
+    if (lane_index() == 0) put(minimum, pixel, label);
+  }
+
+ private:
+  __device__ __forceinline__ void put(void* to, int64_t at, int label) const {
+    if (wide()) {
+      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(label);
+    } else {
+      static_cast<uint8_t*>(to)[at] = static_cast<uint8_t>(label);
+    }
+  }
+};
+
+/// Walks a scanline one way.
+template <class T, int NK, bool Argmin, class Rule>
+__device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& rule, bool backward,
+                                     const core::Scanline& line, const T* edge_weights,
+                                     const Tape& tape, T* shared_row) {
+  const int64_t step = backward ? -line.node_stride : line.node_stride;
+  // The edge to the predecessor belongs to whichever comes first in the pair's even direction.
+  const int64_t to_owner = backward ? 0 : -step;
+  const int labels = p.args.shape.labels;
+  int64_t pixel = backward ? line.first + (line.count - 1) * line.node_stride : line.first;
+
+  typename Rule::Node next = rule.read(pixel);
+  WarpRow<T, NK> h = rule.head(pixel, next);
+  forbid_padding(h, labels);
+  if constexpr (Argmin) {
+    if (Rule::kMinimumOfState) tape.keep_minimum(pixel, first_label(h, row_minimum(h)));
+  }
+  if (line.count > 1) next = rule.read(pixel + step);
+  for (int64_t i = 1; i < line.count; ++i) {
+    pixel += step;
+    const typename Rule::Node node = next;
+    if (i + 1 < line.count) next = rule.read(pixel + step);
+    const T w = edge_weights == nullptr
+                    ? p.args.weights.scale
+                    : p.args.weights.scale * __ldg(edge_weights + pixel + to_owner);
+    Convolved<T, NK, Argmin> message;
+    convolve(p.plan, backward, h, w, shared_row, message);
+    forbid_padding(message.value, labels);
+    const T lowest = row_minimum(message.value);
+    h = rule.node(pixel, node, message.value, lowest);
+    forbid_padding(h, labels);
+    if constexpr (Argmin) {
+      tape.keep(pixel, message.from);
+      tape.keep_minimum(pixel, Rule::kMinimumOfState ? first_label(h, row_minimum(h))
+                                                     : first_label(message.value, lowest));
+    }
+  }
+}
+
+template <class T, int NK, bool Argmin, class Forward, class Backward>
+__global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
+    sweep_kernel(const __grid_constant__ SweepParameters<T> p) {
+  MRF_SHARED(T, shared);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarpsPerBlock + warp;
+  if (index >= core::scanlines(p.geometry)) return;
+  const core::Scanline line = core::scanline(p.geometry, index);
+  if (line.count == 0) return;
+
+  const cpu::SweepArgs<T>& a = p.args;
+  const int64_t item = blockIdx.y, at = item * p.batch.volume;
+  const auto of_item = [at](auto* volume) { return volume == nullptr ? volume : volume + at; };
+  const T* edge_weights =
+      a.weights.per_edge == nullptr
+          ? nullptr
+          : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
+  SweepMemory<T> m{a.shape.labels,      of_item(a.unary),  of_item(a.sum), of_item(a.forward),
+                   of_item(a.backward), of_item(a.cavity), a.head_row,     a.rho,
+                   a.damping,           a.relative};
+  T* row = shared + warp * NK * kWarp;
+  walk<T, NK, Argmin>(p, Forward{m}, false, line, edge_weights,
+                      Tape(a.forward_tape, p.batch, item, a.shape.labels), row);
+  T* const forward = m.own;
+  m.own = m.other;
+  m.other = forward;
+  walk<T, NK, Argmin>(p, Backward{m}, true, line, edge_weights,
+                      Tape(a.backward_tape, p.batch, item, a.shape.labels), row);
+}
+
+template <class T, int NK, bool Argmin, class Forward, class Backward>
+int launch(const SweepParameters<T>& p, cudaStream_t stream) {
+  const int64_t lines = core::scanlines(p.geometry);
+  const dim3 grid(static_cast<unsigned>((lines + kWarpsPerBlock - 1) / kWarpsPerBlock),
+                  static_cast<unsigned>(p.batch.count));
+  const size_t shared = kWarpsPerBlock * NK * kWarp * sizeof(T);
+  const auto kernel = sweep_kernel<T, NK, Argmin, Forward, Backward>;
+  MRF_LAUNCH(kernel, grid, dim3(kWarpsPerBlock * kWarp), shared, stream, p);
+  return static_cast<int>(cudaGetLastError());
+}
+
+template <class T, int NK, bool Argmin>
+int launch_rule(const SweepParameters<T>& p, cudaStream_t stream) {
+  switch (p.args.rule) {
+    case cpu::SweepRule::SGM:
+      return launch<T, NK, Argmin, SgmRule<T, NK>, SgmRule<T, NK>>(p, stream);
+    case cpu::SweepRule::ISGMR:
+      return launch<T, NK, Argmin, IsgmrForwardRule<T, NK>, IsgmrBackwardRule<T, NK>>(p, stream);
+    case cpu::SweepRule::TRWP:
+      break;
+  }
+  return launch<T, NK, Argmin, TrwpRule<T, NK>, TrwpRule<T, NK>>(p, stream);
+}
+
+template <class T, int NK>
+int launch_width(const SweepParameters<T>& p, cudaStream_t stream) {
+  if (p.args.forward_tape.argmin != nullptr) return launch_rule<T, NK, true>(p, stream);
+  return launch_rule<T, NK, false>(p, stream);
+}
+
+}  // namespace
+
+template <class T>
+int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream) {
+  const SweepParameters<T> p{
+      args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
+  const auto s = static_cast<cudaStream_t>(stream);
+  const int labels = args.shape.labels;
+  if (labels <= 32) return launch_width<T, 1>(p, s);
+  if (labels <= 64) return launch_width<T, 2>(p, s);
+  if (labels <= 96) return launch_width<T, 3>(p, s);
+  if (labels <= 128) return launch_width<T, 4>(p, s);
+  if (labels <= 256) return launch_width<T, 8>(p, s);
+  if constexpr (sizeof(T) == 4) {  // doubles of 16 labels per lane would not fit the registers
+    if (labels <= 512) return launch_width<T, 16>(p, s);
+  }
+  return static_cast<int>(cudaErrorInvalidValue);
+}
+
+template int sweep_pair<float>(const cpu::SweepArgs<float>&, const Batch&, Stream);
+template int sweep_pair<double>(const cpu::SweepArgs<double>&, const Batch&, Stream);
+
+}  // namespace mrfcore::cuda
