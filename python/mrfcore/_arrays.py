@@ -68,8 +68,9 @@ def _refuse_without_numpy(name: str, x: Any) -> None:
             f"{name}: expected an array with values, got a tensor on device 'meta'; create it on "
             "the CPU"
         )
-    if str(getattr(x, "layout", "torch.strided")) != "torch.strided":
-        raise TypeError(f"{name}: expected a dense array, got layout {x.layout}; use to_dense()")
+    layout = str(getattr(x, "layout", ""))  # other libraries call other things a layout
+    if layout.startswith("torch.") and layout != "torch.strided":
+        raise TypeError(f"{name}: expected a dense array, got layout {layout}; use to_dense()")
     dtype = str(getattr(x, "dtype", ""))
     if dtype.startswith(("torch.bfloat16", "torch.float8", "torch.float4")):
         raise TypeError(

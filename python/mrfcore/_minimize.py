@@ -183,7 +183,11 @@ def energy(
 
 def _refuse_swapped(labels: Any, unary: Any) -> None:
     """Labels have one dimension less than unary; one more is the other way round."""
-    if np.ndim(labels) == np.ndim(unary) + 1:
+    try:
+        swapped = np.ndim(labels) == np.ndim(unary) + 1
+    except ValueError:  # nested sequences of unequal length, refused by name further on
+        return
+    if swapped:
         raise ValueError(
             "labels, unary: expected energy(labels, unary, pairwise), got labels of shape "
             f"{list(np.shape(labels))} and unary of shape {list(np.shape(unary))}; "

@@ -27,6 +27,9 @@ SOLVERS: Mapping[str, tuple[str, ...]] = {
 }
 """Solver names and the options that each takes."""
 
+_STOPPING = ("tolerance", "gap_tolerance")
+"""Parameters of `minimize` that the functions built on it pass on with the solver's options."""
+
 
 def check_options(
     function: Callable[..., Any], solver: object, given: Iterable[str]
@@ -36,7 +39,8 @@ def check_options(
     Args:
         function: what was called; its parameters, too, may be what a misspelt name meant.
         solver: as given.
-        given: names of the keyword arguments that `function` does not have.
+        given: names of the keyword arguments that `function` does not have. `tolerance` and
+            `gap_tolerance` may be among them.
 
     Raises:
         ValueError, TypeError: no such solver; a name that neither the function nor the solver has.
@@ -47,7 +51,7 @@ def check_options(
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     valid = SOLVERS[solver]
     for name in given:
-        if name not in valid:
+        if name not in valid and name not in _STOPPING:
             raise TypeError(
                 f"{name}: not an option of {function.__name__}() or of solver {solver!r}"
                 f"{_suggestion(name, function, valid)}; the solver's options are {', '.join(valid)}"
@@ -58,7 +62,7 @@ def check_options(
 def _suggestion(name: str, function: Callable[..., Any], options: Iterable[str]) -> str:
     parameters = inspect.signature(function).parameters.values()
     known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-    close = difflib.get_close_matches(name, [*options, *known], n=1)
+    close = difflib.get_close_matches(name, [*options, *known, *_STOPPING], n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 

@@ -105,7 +105,7 @@ def denoise(
         trace: see `minimize`.
         threads: see `minimize`.
         callback: see `minimize`; `Progress.item` is the channel.
-        **solver_options: see `minimize`.
+        **solver_options: see `minimize`; so are tolerance and gap_tolerance.
 
     Returns:
         RestoreResult.
@@ -172,7 +172,7 @@ def inpaint(
         trace: see `minimize`.
         threads: see `minimize`.
         callback: see `minimize`; `Progress.item` is the channel.
-        **solver_options: see `minimize`.
+        **solver_options: see `minimize`; so are tolerance and gap_tolerance.
 
     Returns:
         RestoreResult, weight 1. Without holes: the image, energy 0.

@@ -146,7 +146,7 @@ def match(
         return_costs: keep the solver's costs.
         threads: see `minimize`.
         callback: see `minimize`.
-        **solver_options: see `minimize`.
+        **solver_options: see `minimize`; so are tolerance and gap_tolerance.
 
     Returns:
         StereoResult.

@@ -57,6 +57,21 @@ def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
     assert "did you mean" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **o: stereo.match(GREY, GREY, 4, iterations=40, **o),
+        lambda **o: restore.denoise(GREY, sigma=9.0, iterations=40, **o),
+        lambda **o: restore.inpaint(GREY, GREY > 9, iterations=40, **o),
+    ],
+    ids=["match", "denoise", "inpaint"],
+)
+@pytest.mark.parametrize("stopping", ["tolerance", "gap_tolerance"])
+def test_stopping_early_is_passed_on(call: Any, stopping: str) -> None:
+    assert call(**{stopping: 10.0}).iterations < 40
+    assert_refused(TypeError, (f"did you mean '{stopping}'",), lambda: call(**{stopping[:-1]: 1.0}))
+
+
 def test_stereo_refuses_options_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stereo, "stereo_energy", None)  # calling it would fail
     with pytest.raises(TypeError, match="keep_bset"):
@@ -69,6 +84,11 @@ def test_stereo_refuses_options_before_the_work(monkeypatch: pytest.MonkeyPatch)
 def test_swapped_arguments_of_energy(labels: Any, unary: Any) -> None:
     patterns = ("labels, unary", r"energy\(labels, unary", shape(3, 4, 5), "swapped")
     assert_refused(ValueError, patterns, lambda: mrfcore.energy(labels, unary, POTTS))
+
+
+def test_ragged_labels_of_energy() -> None:
+    patterns = ("^labels: expected a rectangular array",)
+    assert_refused(TypeError, patterns, lambda: mrfcore.energy([[0], [1, 2]], UNARY, POTTS))
 
 
 @pytest.mark.parametrize(("weights", "kind"), [("20", "str '20'"), (b"2", "bytes b'2'")])
@@ -91,6 +111,24 @@ def test_tensors_that_numpy_cannot_see(change: Any, patterns: tuple[str, ...]) -
     torch = pytest.importorskip("torch")
     tensor = change(torch.zeros(3, 4, 5), torch)
     assert_refused(TypeError, ("^unary: ", *patterns), lambda: mrfcore.minimize(tensor, POTTS))
+
+
+class ForeignArray:
+    """Of a library that is not torch and has a `layout` of its own, as jax has."""
+
+    layout = "Format(None)"
+    dtype = UNARY.dtype
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return UNARY.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return UNARY.__dlpack_device__()
+
+
+def test_arrays_of_other_libraries_may_have_a_layout() -> None:
+    found = mrfcore.minimize(ForeignArray(), POTTS, iterations=2)
+    assert found.energy == mrfcore.minimize(UNARY, POTTS, iterations=2).energy
 
 
 def test_the_motorcycle_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
