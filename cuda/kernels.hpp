@@ -38,4 +38,8 @@ int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream)
 template <class T>
 int gather(const cpu::GatherArgs<T>& args, const Batch& batch, Stream stream);
 
+/// to = from with +inf replaced by kForbidden; may be the same memory.
+template <class T>
+int finite_unary(const T* from, T* to, int64_t size, Stream stream);
+
 }  // namespace mrfcore::cuda

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "core/hd.hpp"
 #include "cpu/control.hpp"
@@ -22,9 +23,16 @@ template <class T>
 inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
 
 /// Unaries must stay below: far enough from kForbidden that no sum of 16 path costs is taken for a
-/// forbidden one (write_costs).
+/// forbidden one (cost_for_caller).
 template <class T>
 inline constexpr T kLargestUnary = sizeof(T) == 4 ? T(1e26) : T(1e196);
+
+/// A cost as the caller sees it: forbidden labels cost the infinity they were given. Messages and
+/// sums over directions move kForbidden by far less than this factor, sharing by D (SGM) included.
+template <class T>
+MRF_CORE T cost_for_caller(T cost) {
+  return cost < kForbidden<T> / T(64) ? cost : std::numeric_limits<T>::infinity();
+}
 
 /// A grid of rows of labels in memory.
 struct GridShape {
