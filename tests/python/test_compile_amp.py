@@ -78,6 +78,17 @@ def test_compiled_for_changing_sizes() -> None:
         torch.testing.assert_close(mine, theirs)
 
 
+def test_compiled_weights_after_changing_batches() -> None:
+    """Weights with the size of the batch are known as such where the batch is symbolic."""
+    x = inputs(4)
+    g = compiled(nn.TRWP(HUBER))
+    for items in (3, 4):  # now the compiler takes the batch for a symbol
+        g(torch.rand(items, *x.unary.shape[1:]))
+    want = nn.TRWP(HUBER)(x.unary, x.edges)
+    assert x.edges.shape[0] == x.unary.shape[0] > 1
+    torch.testing.assert_close(g(x.unary, x.edges), want)
+
+
 def test_errors_under_compile_say_what_was_expected() -> None:
     f = compiled(lambda unary, table: message_passing(unary, table))
     with pytest.raises(Exception, match=r"pairwise: expected a table \[L, L\] with L = 3"):

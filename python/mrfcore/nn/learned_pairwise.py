@@ -54,7 +54,8 @@ class LearnedPairwise(torch.nn.Module):
             values = torch.tensor(potential.table(self.num_labels))
         except ValueError as error:
             raise ValueError(
-                f"init: expected a table [L, L] with L = {self.num_labels} ({error})"
+                f"init: expected a table [L, L] with L = {self.num_labels} = num_labels, got "
+                f"{potential!r}"
             ) from error
         if self.symmetric and not torch.equal(values, values.T):
             raise ValueError("init: expected a symmetric table; or say symmetric=False")

@@ -22,15 +22,16 @@ def soft_argmin(
 
     Args:
         costs: [B, L, H, W] (or any shape with labels second). +inf excludes a label.
-        temperature: > 0, in units of the costs; a tensor without dimensions to learn it.
+        temperature: > 0, in units of the costs; a tensor without dimensions to learn it, whose
+            value is not checked: let it be the exp or softplus of a parameter.
         values: [L], what the labels stand for, such as disparities in pixels. None: 0, ..., L-1.
 
     Returns:
         [B, H, W]. float16 and bfloat16 costs give float32: bfloat16 has no odd number above 256.
 
     Raises:
-        ValueError: shapes that do not fit, temperature not above 0.
-        TypeError: not floating-point tensors.
+        ValueError: shapes that do not fit, a number as temperature that is not above 0.
+        TypeError: costs that are no floating-point tensor, values that are no tensor.
     """
     if not isinstance(costs, torch.Tensor) or not costs.is_floating_point():
         got = costs.dtype if isinstance(costs, torch.Tensor) else type(costs).__name__
@@ -38,6 +39,8 @@ def soft_argmin(
     if costs.dim() < 2 or costs.shape[1] == 0:
         raise ValueError(f"costs: expected [B, L, H, W], got shape {list(costs.shape)}")
     labels = costs.shape[1]
+    if values is not None and not isinstance(values, torch.Tensor):
+        raise TypeError(f"values: expected a tensor [{labels}], got {type(values).__name__}")
     if values is not None and tuple(values.shape) != (labels,):
         raise ValueError(
             f"values: expected shape [{labels}], one for each label of costs, got "

@@ -185,7 +185,9 @@ def _edge_weights(weights: torch.Tensor, shape: torch.Size, connectivity: int) -
     batch, _, height, width = shape
     expected = [connectivity // 2, height, width]
     batched = weights.unsqueeze(0) if weights.dim() == 3 else weights
-    if list(batched.shape[1:]) != expected or batched.shape[0] not in (1, batch):
+    # Not `in (1, batch)`: while torch.compile traces a batch of symbolic size, that is never true.
+    one_or_all = batched.shape[0] == 1 or batched.shape[0] == batch
+    if list(batched.shape[1:]) != expected or not one_or_all:
         several = f", {[1, *expected]} or {[batch, *expected]}" if batch > 1 else ""
         raise ValueError(
             f"weights: expected a number or shape {expected}{several or f' or {[1, *expected]}'} "
