@@ -59,7 +59,7 @@ def read_mask(
     """
     pixels = read_picture(path, quiet)
     require_same_size(pixels, path, image, image_path)
-    colours = len(np.unique(pixels.reshape(pixels.shape[0] * pixels.shape[1], -1), axis=0))
+    colours = _count_colours(pixels)
     if colours > _MASK_COLOURS:
         raise ValueError(
             f"{path} has {colours} colours, expected a black and white mask; apply a threshold, "
@@ -67,3 +67,15 @@ def read_mask(
         )
     brightness = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     return np.asarray((brightness != 0) & (brightness != out))
+
+
+def _count_colours(pixels: Image8) -> int:
+    """How many different ones, without sorting: a photograph may have many millions of pixels."""
+    if pixels.ndim == 2:
+        code, codes = pixels, 1 << 8
+    else:
+        red, green, blue = np.moveaxis(pixels.astype(np.uint32), 2, 0)
+        code, codes = red << 16 | green << 8 | blue, 1 << 24
+    seen = np.zeros(codes, np.bool_)
+    seen[code] = True
+    return int(np.count_nonzero(seen))
