@@ -75,7 +75,7 @@ void chain_bound(const ChainBoundArgs<T>& a) {
   const ChainRule<T> rule{a, geometry};
   parallel_strips(strips.count(), a.threads, a.control, [&](ThreadMemory& memory, int64_t index) {
     StripBuffers<double> buffers(memory, *a.plan, strips.width * geometry.step);
-    sweep_strip(strips.at(index), false, rule, *a.plan, weights, buffers);
+    sweep_strip(strips.at(index), false, rule, *a.plan, weights, buffers, NoRecord{}, a.control);
   });
 }
 

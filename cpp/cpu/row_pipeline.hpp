@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -52,9 +53,9 @@ void row_pipeline(const GridShape& shape, bool reversed, int threads, Control* c
   if (threads > rows) threads = static_cast<int>(rows);
   if (threads <= 1) {
     auto body = make(thread_memory());
-    for (int64_t k = 0; k < rows && !should_stop(control); ++k) {
+    for (int64_t k = 0; k < rows; ++k) {
       // Same blocks as in parallel: sums over a row must not depend on the number of threads.
-      for (int64_t begin = 0; begin < columns; begin += kPipelineBlock) {
+      for (int64_t begin = 0; begin < columns && !should_stop(control); begin += kPipelineBlock) {
         body(reversed ? rows - 1 - k : k, begin, block_end(begin, columns));
       }
     }

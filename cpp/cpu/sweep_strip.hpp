@@ -52,15 +52,16 @@ struct ArgminRecord {
 };
 
 /// Walks one strip one way: the only scanline loop of the forward passes.
-template <class T, class Rule, class Record = NoRecord>
+template <class T, class Rule, class Record>
 void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
                  const MinConvolutionPlan<T>& plan, const StripWeights<T>& weights,
-                 StripBuffers<T>& buffers, const Record& record = {}, Control* control = nullptr) {
+                 StripBuffers<T>& buffers, const Record& record, Control* control) {
   const MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
   const ArgminConvolutionFn<T> convolve_argmin = argmin_convolution<T>(plan.kind);
   T w[kGroup];
-  // A strip of soft minima may take seconds: stop between its rows, too.
-  const bool slow = plan.kind == MinConvolutionKind::SoftTable;
+  // A long strip of L^2 minima may take seconds: stop between its rows, too.
+  const bool slow =
+      plan.kind == MinConvolutionKind::Table || plan.kind == MinConvolutionKind::SoftTable;
   strip.walk(backward, [&](const StripRun& run) {
     if (slow && should_stop(control)) return;
     if (!run.linked) {

@@ -16,7 +16,7 @@ import sys, time
 import numpy as np
 import mrfcore
 table = np.random.default_rng(0).uniform(0, 9, (1000, 1000))
-unary = np.random.default_rng(1).uniform(0, 9, (180, 180, 1000)).astype(np.float32)
+unary = np.random.default_rng(1).uniform(0, 9, {shape}).astype(np.float32)
 pairwise = {pairwise}
 small = mrfcore.minimize(unary[:2, :2], pairwise, solver="{solver}", iterations=1)
 print("ready", flush=True)
@@ -36,6 +36,9 @@ CASES = {
     "isgmr": ("isgmr", "mrfcore.Table(table)", "threads=1"),
     "sgm": ("sgm", "mrfcore.Huber(3)", ""),
     "mean_field": ("mean_field", "mrfcore.Table(table)", ""),
+    "one row trwp": ("trwp", "mrfcore.Table(table)", "lower_bound=True"),
+    "one row chain": ("chain", "mrfcore.Table(table)", ""),
+    "one row trws": ("trws", "mrfcore.Table(table)", ""),
     "callback": ("trwp", "mrfcore.TruncatedLinear(9)", "callback=lambda p: None"),
 }
 
@@ -44,7 +47,10 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_ctrl_c(name: str) -> None:
     solver, pairwise, options = CASES[name]
-    script = _SCRIPT.format(solver=solver, pairwise=pairwise, options=options, weights=1.0)
+    shape = (1, 180 * 180, 1000) if name.startswith("one row") else (180, 180, 1000)
+    script = _SCRIPT.format(
+        solver=solver, pairwise=pairwise, options=options, weights=1.0, shape=shape
+    )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
