@@ -11,11 +11,6 @@
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
-template <class T>
-inline LabelVec<T> labels_from(int64_t l) {
-  return lane_numbers<T>() + static_cast<Lane<T>>(l);
-}
-
 /// What every label may cost at most: the best value of all plus the largest V.
 template <class T>
 struct Cap {

@@ -107,7 +107,7 @@ struct LabelledRow {
 #pragma GCC unroll 8
     for (int i = 0; i < NV; ++i) {
       value[i] = load(h + i * kLanes<T>);
-      label[i] = lane_numbers<T>() + static_cast<Lane<T>>(i * kLanes<T>);
+      label[i] = labels_from<T>(i * kLanes<T>);
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fixed-width vectors by the compilers' vector extension. Only + - * and min are used on them and
-// contraction is off, so every instruction set computes the same bits.
+// Fixed-width vectors by the compilers' vector extension; intrinsics where it has no word. Values
+// see only + - * and min, in an order that does not depend on the length, and contraction is off,
+// so every instruction set computes the same bits.
 #pragma once
 
 #include <cstdint>
@@ -124,6 +125,12 @@ inline LabelVec<T> lane_numbers() {
   return v;
 }
 
+/// l, l + 1, l + 2, ... in the lanes.
+template <class T>
+inline LabelVec<T> labels_from(int64_t l) {
+  return lane_numbers<T>() + static_cast<Lane<T>>(l);
+}
+
 template <class T>
 inline LabelVec<T> splat_label(int64_t label) {
   return LabelVec<T>{} + static_cast<Lane<T>>(label);
@@ -177,7 +184,9 @@ inline int32_t first_minimum(const T* row, int32_t labels, int64_t padded) {
     uint64_t bits = 0;
     for (int64_t l = block; l < end; l += kLanes<T>)
       bits |= equal_bits<T>(load(row + l), lowest) << (l - block);
-    if (bits != 0) return static_cast<int32_t>(block) + __builtin_ctzll(bits);
+    if (bits == 0) continue;
+    const int32_t first = static_cast<int32_t>(block) + __builtin_ctzll(bits);
+    return first < labels ? first : labels - 1;  // padding: where all labels are forbidden
   }
   return labels - 1;  // only if a NaN got in
 }

@@ -16,7 +16,6 @@ namespace mrfcore {
 namespace {
 
 constexpr int64_t kMappedFrom = int64_t{4} << 20;
-
 constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
 
 }  // namespace
