@@ -78,6 +78,18 @@ def test_compiled_for_changing_sizes() -> None:
         torch.testing.assert_close(mine, theirs)
 
 
+def test_one_graph_serves_many_sizes() -> None:
+    f = lambda unary: message_passing(unary + 1, HUBER, solver="sgm").sin()  # noqa: E731
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    g = torch.compile(f, fullgraph=True, dynamic=True, backend=counter)
+    for width in range(6, 18):  # more sizes than the compiler would recompile for
+        unary = torch.rand(1, 3, 5, width, requires_grad=True)
+        g(unary).sum().backward()
+        (want,) = torch.autograd.grad(f(unary).sum(), unary)
+        torch.testing.assert_close(unary.grad, want)
+    assert counter.frame_count <= 2
+
+
 def test_compiled_weights_after_changing_batches() -> None:
     """Weights with the size of the batch are known as such where the batch is symbolic."""
     x = inputs(4)

@@ -264,6 +264,17 @@ def test_integer_images_are_on_their_own_scale() -> None:
     )
 
 
+def test_integer_images_on_a_scale_for_fractions_are_refused() -> None:
+    image = (255 * seeded(1, 3, 5, 6)).to(torch.uint8)
+    with pytest.raises(ValueError, match=r"image: got dtype torch.uint8 .* pass image / 255"):
+        nn.EdgeWeights()(image)
+
+
+def test_modules_that_give_no_table_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"pairwise: .*LearnedPairwise.*got Linear"):
+        nn.TRWP(torch.nn.Linear(3, 3))
+
+
 @pytest.mark.parametrize("connectivity", [4, 8, 16])
 def test_constant_edge_weights(connectivity: int) -> None:
     image = seeded(2, 3, 4, 3)

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 import mrfcore  # noqa: E402
 from layer_cases import gradients, inputs, probe  # noqa: E402
 from mrfcore import _core  # noqa: E402
-from mrfcore.ops import message_passing  # noqa: E402
+from mrfcore.ops import _library, _setup, message_passing  # noqa: E402
 
 POTTS = mrfcore.Potts()
 
@@ -209,3 +209,29 @@ def test_the_tape_is_of_the_published_size(forward: Spy) -> None:
         message_passing(x.unary, POTTS, iterations=3)
         published = 2 * 3 * 4 * 16 * 17 * (labels + 1) * index_bytes
         assert forward.calls[-1][7].size < 1.1 * published + 1024
+
+
+@pytest.mark.parametrize("solver", ["sgm", "isgmr", "trwp", "bp"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 9, 5, 7), (1, 256, 3, 4), (3, 257, 2, 5)])
+@pytest.mark.parametrize("iterations", [0, 1, 3])
+def test_size_of_the_tape_is_the_cores(
+    solver: str, shape: tuple[int, int, int, int], iterations: int
+) -> None:
+    batch, labels, height, width = shape
+    unary = torch.empty(batch, height, width, labels)
+    name, parameters, _ = _setup.encode(mrfcore.Potts())
+    options = {**_setup.DEFAULTS, "threads": 1}
+    setup = _setup.make_setup(
+        name,
+        parameters,
+        solver=solver,
+        connectivity=8,
+        iterations=iterations,
+        store_every=1,
+        **options,
+    )
+    potential = mrfcore.Potts()._to_core()
+    core = _core.layer_tape_bytes_f32(
+        batch, height, width, labels, potential, False, 8, _setup.core_options(setup)
+    )
+    assert _library._tape_bytes(unary, potential, False, setup) == core

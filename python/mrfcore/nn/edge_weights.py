@@ -78,6 +78,11 @@ class EdgeWeights(torch.nn.Module):
         """Weights [B, P, H, W] of an image [B, C, H, W], in its dtype (float32 of integers)."""
         _check_image(image)
         if not image.is_floating_point():
+            if self.kind == "exponential" and self.scale < 1:
+                raise ValueError(
+                    f"image: got dtype {image.dtype} with scale = {self.scale:g}, a scale for "
+                    "images in 0..1: steps of 1 would cut every edge; pass image / 255, or scale=15"
+                )
             image = image.to(torch.float32)
         if self.kind == "canny":
             image = self._edges(image)

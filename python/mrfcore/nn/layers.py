@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -57,6 +58,12 @@ class _Layer(torch.nn.Module):
     def _set_pairwise(self, pairwise: Any) -> tuple[str, tuple[float, ...]]:
         """Register what may learn or must move with the module; the kind and its parameters."""
         if isinstance(pairwise, torch.nn.Module):
+            if inspect.signature(pairwise.forward).parameters:
+                raise TypeError(
+                    "pairwise: expected a potential, a table or a module whose forward() takes "
+                    f"nothing and returns a table (mrfcore.nn.LearnedPairwise), got "
+                    f"{type(pairwise).__name__}"
+                )
             self.pairwise = pairwise
             self._potential = "table of pairwise"
             return "table", ()

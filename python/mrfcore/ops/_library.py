@@ -103,13 +103,38 @@ def _require_memory(unary: torch.Tensor, needed: int) -> None:
 
 
 def _tape_bytes(unary: torch.Tensor, potential: Any, edges: bool, setup: Setup) -> int:
+    """What the core's layer_tape_bytes says.
+
+    For stored arg-mins the formula is repeated here, in operations that torch.compile can trace:
+    graphs then serve all image sizes. Other tapes depend on the machine's vectors; their graphs are
+    made for one size.
+    """
+    batch, height, width, labels = unary.shape
+    if setup.temperature == 0 and setup.solver != "mean_field" and setup.store_every == 1:
+        item = 1 if labels <= _BYTE_LABELS else 2
+        minima = _aligned(height * width * item)
+        per_iteration = setup.connectivity * (_aligned(height * width * labels * item) + minima)
+        per_iteration += minima if setup.solver == "sgm" else 0
+        return _TAPE_HEADER + batch * setup.iterations * per_iteration
     double = unary.dtype == torch.float64
     count = _core.layer_tape_bytes_f64 if double else _core.layer_tape_bytes_f32
-    # int(): under torch.compile the size of the tape specialises the graph to the shapes.
-    batch, height, width, labels = (int(n) for n in unary.shape)
     return count(
-        batch, height, width, labels, potential, edges, setup.connectivity, core_options(setup)
+        int(batch),
+        int(height),
+        int(width),
+        int(labels),
+        potential,
+        edges,
+        setup.connectivity,
+        core_options(setup),
     )
+
+
+_TAPE_HEADER, _BYTE_LABELS = 128, 256
+
+
+def _aligned(size: int) -> int:
+    return (size + 63) // 64 * 64
 
 
 def _has_edges(weights: torch.Tensor | None) -> bool:

@@ -186,7 +186,11 @@ def core_potential(name: str, parameters: list[float], table: torch.Tensor | Non
     """The core's potential; a table is copied in float64, whatever its dtype."""
     if table is None:
         return _FACTORIES[name](*parameters)._to_core()
-    return _core.Potential.table(table.detach().to(torch.float64).contiguous().numpy())
+    values = table.detach().to(torch.float64).contiguous().numpy()
+    try:
+        return _core.Potential.table(values)
+    except ValueError as error:  # mrfcore.Table calls it V
+        raise ValueError("pairwise" + str(error).removeprefix("V")) from None
 
 
 def core_options(setup: Setup) -> Any:

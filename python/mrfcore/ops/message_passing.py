@@ -129,6 +129,8 @@ def run(
 
 
 def _check_tensor(name: str, x: torch.Tensor) -> None:
+    if x.device.type == "meta":
+        raise TypeError(f"{name}: expected a tensor with values, got one on the meta device")
     if x.device.type != "cpu":
         raise TypeError(
             f"{name}: expected a tensor on the CPU, got one on {x.device}; there is no kernel for "
