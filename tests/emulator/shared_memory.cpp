@@ -16,21 +16,10 @@ namespace emulator {
 namespace {
 
 constexpr std::size_t kGuardBytes = 1024;
-constexpr std::size_t kEdgeBytes = 128;
 constexpr std::size_t kAlignment = 16;
 constexpr unsigned char kGuard = 0xFD;  // a NaN, too, so that what is read there shows
 
-constexpr auto kGuardPattern = [] {
-  std::array<unsigned char, kGuardBytes> pattern{};
-  for (auto& byte : pattern) byte = kGuard;
-  return pattern;
-}();
-
-bool is_guard(const unsigned char* bytes, std::size_t count) {
-  return std::memcmp(bytes, kGuardPattern.data(), count) == 0;
-}
-
-// Aligned to 16 and not to 32: half the vector types of the CPU would trap on a lucky alignment.
+// Aligned to 16 and never to 32: kernels get no more than a GPU promises.
 unsigned char* place(unsigned char* memory) {
   auto address = reinterpret_cast<std::uintptr_t>(memory) + kGuardBytes;
   address = (address + 2 * kAlignment - 1) & ~std::uintptr_t{2 * kAlignment - 1};
@@ -65,6 +54,22 @@ bool SharedMemory::intact() const { return true; }
 bool SharedMemory::edges_intact() const { return true; }
 
 #else
+
+namespace {
+
+constexpr std::size_t kEdgeBytes = 128;
+
+constexpr auto kGuardPattern = [] {
+  std::array<unsigned char, kGuardBytes> pattern{};
+  for (auto& byte : pattern) byte = kGuard;
+  return pattern;
+}();
+
+bool is_guard(const unsigned char* bytes, std::size_t count) {
+  return std::memcmp(bytes, kGuardPattern.data(), count) == 0;
+}
+
+}  // namespace
 
 bool SharedMemory::intact() const {
   return is_guard(data_ - kGuardBytes, kGuardBytes) && is_guard(data_ + bytes_, kGuardBytes);
