@@ -31,8 +31,6 @@ void Context::make(void* stack, std::size_t stack_bytes, Entry entry, void* argu
               halves(entry, 0), halves(argument, 32), halves(argument, 0));
 }
 
-void Context::swap(Context& from, Context& to) { swapcontext(&from.context_, &to.context_); }
-
 }  // namespace emulator
 
 #else
@@ -77,7 +75,6 @@ mrf_emulator_enter:
 .size mrf_emulator_enter, .-mrf_emulator_enter
 )");
 
-extern "C" void mrf_emulator_swap(void** save, void* load);
 extern "C" void mrf_emulator_enter();
 
 namespace emulator {
@@ -94,10 +91,6 @@ void Context::make(void* stack, std::size_t stack_bytes, Entry entry, void* argu
   frame[6] = reinterpret_cast<void*>(mrf_emulator_enter);  // return address
   frame[7] = nullptr;                                      // keeps the stack aligned
   stack_pointer_ = frame;
-}
-
-void Context::swap(Context& from, Context& to) {
-  mrf_emulator_swap(&from.stack_pointer_, to.stack_pointer_);
 }
 
 }  // namespace emulator

@@ -11,6 +11,8 @@
 
 #if defined(MRF_EMULATOR_UCONTEXT)
 #include <ucontext.h>
+#else
+extern "C" void mrf_emulator_swap(void** save, void* load);
 #endif
 
 namespace emulator {
@@ -24,7 +26,13 @@ class Context {
   void make(void* stack, std::size_t stack_bytes, Entry entry, void* argument);
 
   // Leaves the running context in `from` and continues `to`.
-  static void swap(Context& from, Context& to);
+  static void swap(Context& from, Context& to) {
+#if defined(MRF_EMULATOR_UCONTEXT)
+    swapcontext(&from.context_, &to.context_);
+#else
+    mrf_emulator_swap(&from.stack_pointer_, to.stack_pointer_);
+#endif
+  }
 
  private:
 #if defined(MRF_EMULATOR_UCONTEXT)
