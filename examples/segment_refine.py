@@ -8,7 +8,8 @@ regions. Images and regions are those of BSDS500, drawn by people; with --painte
 with ragged borders and noise. A small convolutional network gives logits; on these comes a layer
 (SGM-8, MF-4, ISGMR-8 or TRWP-4, five iterations, Potts, weights from Canny edges, 1 - |e_i - e_j|)
 as in Table 3.5 of the thesis that these layers come from; there, TRWP-4 came out best and MF-4
-worst, below the network alone. MF-8 and TRWP-8 are there to compare solvers at equal connectivity.
+worst. MF-8 and TRWP-8 are there to compare solvers at equal connectivity. What came out here:
+docs/examples.md.
 
 Each run splits the images anew, trains the network, and goes on from there for the same number of
 steps on the same windows and clicks: alone, and with each of the layers. How strong the
