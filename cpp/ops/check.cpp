@@ -36,8 +36,8 @@ void check_edge_weights(const Problem<T>& p) {
       for (int64_t y = 0; y + d.dy < p.height; ++y) {
         for (int64_t x = d.dx < 0 ? -d.dx : 0; x < (d.dx > 0 ? p.width - d.dx : p.width); ++x) {
           const T value = w[y * p.width + x];
-          if (value >= T(0) && value < T(1e15)) continue;
-          bad("weights: expected numbers in [0, 1e15), got " + number(static_cast<double>(value)) +
+          if (value >= T(0) && value < T(1e12)) continue;
+          bad("weights: expected numbers in [0, 1e12), got " + number(static_cast<double>(value)) +
               " at [" + std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) +
               "]" + (p.batch > 1 ? " of item " + std::to_string(b) : ""));
         }
@@ -76,14 +76,14 @@ void check_problem(const Problem<T>& p) {
   }
   const double largest =
       p.pairwise.kind() == PotentialKind::Table ? 0.0 : p.pairwise(0, p.labels - 1);
-  if (!(largest < 1e15)) {
-    bad("pairwise: expected V below 1e15, got V(0, " + std::to_string(p.labels - 1) +
+  if (!(largest < 1e12)) {
+    bad("pairwise: expected V below 1e12, got V(0, " + std::to_string(p.labels - 1) +
         ") = " + number(largest));
   }
   if (p.edge_weights != nullptr) {
     check_edge_weights(p);
-  } else if (!(p.weight >= T(0) && p.weight < T(1e15))) {
-    bad("weights: expected a number in [0, 1e15), got " + number(static_cast<double>(p.weight)));
+  } else if (!(p.weight >= T(0) && p.weight < T(1e12))) {
+    bad("weights: expected a number in [0, 1e12), got " + number(static_cast<double>(p.weight)));
   }
 }
 

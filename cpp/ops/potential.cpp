@@ -12,7 +12,7 @@ namespace mrfcore {
 namespace {
 
 /// Beyond this a weighted sum of a few terms leaves the range of float32.
-constexpr double kLargest = 1e15;
+constexpr double kLargest = 1e12;  // times weights below 1e12: far from float's forbidden 1e30
 
 void require(bool good, const char* what, const char* expected, double got) {
   if (!good)
@@ -26,7 +26,7 @@ Potential Potential::potts() { return {}; }
 
 Potential Potential::truncated_linear(double truncation) {
   require(truncation >= 0.0 && (truncation < kLargest || std::isinf(truncation)), "truncation",
-          "a number in [0, 1e15) or infinity", truncation);
+          "a number in [0, 1e12) or infinity", truncation);
   Potential p;
   p.kind_ = PotentialKind::TruncatedLinear;
   p.a_ = truncation;
@@ -35,7 +35,7 @@ Potential Potential::truncated_linear(double truncation) {
 
 Potential Potential::truncated_quadratic(double truncation) {
   require(truncation >= 0.0 && (truncation < kLargest || std::isinf(truncation)), "truncation",
-          "a number in [0, 1e15) or infinity", truncation);
+          "a number in [0, 1e12) or infinity", truncation);
   Potential p;
   p.kind_ = PotentialKind::TruncatedQuadratic;
   p.a_ = truncation;
@@ -43,7 +43,7 @@ Potential Potential::truncated_quadratic(double truncation) {
 }
 
 Potential Potential::sgm_penalty(double p1, double p2) {
-  require(p1 >= 0.0 && p1 < kLargest, "p1", "a number in [0, 1e15)", p1);
+  require(p1 >= 0.0 && p1 < kLargest, "p1", "a number in [0, 1e12)", p1);
   require(p2 >= p1 && p2 < kLargest, "p2", "a finite number >= p1", p2);
   Potential p;
   p.kind_ = PotentialKind::SGMPenalty;
@@ -53,7 +53,7 @@ Potential Potential::sgm_penalty(double p1, double p2) {
 }
 
 Potential Potential::huber(double delta) {
-  require(delta > 0.0 && delta < kLargest, "delta", "a number in (0, 1e15)", delta);
+  require(delta > 0.0 && delta < kLargest, "delta", "a number in (0, 1e12)", delta);
   Potential p;
   p.kind_ = PotentialKind::Huber;
   p.a_ = delta;
@@ -81,7 +81,7 @@ Potential Potential::table(std::vector<double> values, int64_t labels) {
     for (int64_t m = 0; m < labels; ++m) {
       const double v = values[static_cast<size_t>(l * labels + m)];
       if (!(std::fabs(v) < kLargest)) {
-        throw std::invalid_argument("V: expected finite values below 1e15 in magnitude, got " +
+        throw std::invalid_argument("V: expected finite values below 1e12 in magnitude, got " +
                                     std::to_string(v) + " at [" + std::to_string(l) + ", " +
                                     std::to_string(m) +
                                     "]; forbid a pair of labels with a large finite cost");

@@ -218,8 +218,8 @@ def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _
 def _set_weights(problem: _Problem, weights: Any) -> None:
     if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
         problem.weight = float(weights)
-        if not 0 <= problem.weight < 1e15:
-            raise ValueError(f"weights: expected a number in [0, 1e15), got {weights}")
+        if not 0 <= problem.weight < 1e12:
+            raise ValueError(f"weights: expected a number in [0, 1e12), got {weights}")
         return
     if isinstance(weights, (str, bytes)):
         kind = type(weights).__name__

@@ -87,8 +87,8 @@ class _Layer(torch.nn.Module):
     def _set_weight(self, weight: float, learn: bool) -> None:
         self.learn_weight = _flag("learn_weight", learn)
         value = number("weight", weight)
-        if not 0 <= value < 1e15:
-            raise ValueError(f"weight: expected a number in [0, 1e15), got {weight}")
+        if not 0 <= value < 1e12:
+            raise ValueError(f"weight: expected a number in [0, 1e12), got {weight}")
         if not self.learn_weight:
             self._weight = value
             return
