@@ -98,10 +98,10 @@ bool check_unary_values(const Problem<T>& p, int threads) {
     const int64_t i = scan.where;
     bad("unary: expected numbers below " + number(static_cast<double>(cpu::kLargestUnary<T>)) +
         " in magnitude or +inf (a forbidden label), got " +
-        number(static_cast<double>(p.unary[b * size + i])) + " at y = " +
-        std::to_string(i / (p.width * p.labels)) + ", x = " +
-        std::to_string(i / p.labels % p.width) + ", label " + std::to_string(i % p.labels) +
-        (p.batch > 1 ? " of item " + std::to_string(b) : ""));
+        number(static_cast<double>(p.unary[b * size + i])) +
+        " at y = " + std::to_string(i / (p.width * p.labels)) +
+        ", x = " + std::to_string(i / p.labels % p.width) + ", label " +
+        std::to_string(i % p.labels) + (p.batch > 1 ? " of item " + std::to_string(b) : ""));
   }
   return forbidden;
 }
