@@ -40,7 +40,8 @@ def parser(description: str | None, folder: str) -> argparse.ArgumentParser:
     options.add_argument("-o", "--output", type=Path, default=Path(folder), help="folder to fill")
     options.add_argument("--seed", type=int, default=0, help="of everything random")
     options.add_argument("--small", action="store_true", help="seconds instead of minutes")
-    options.add_argument("--threads", type=int, help="of torch and of the layers")
+    # One: windows are small, and threads that share cores with other programs wait for each other.
+    options.add_argument("--threads", type=int, default=1, help="of torch and of the layers (1)")
     options.add_argument(
         "--data", type=Path, default=data_folder(), help="folder with the images (MRFCORE_DATA)"
     )
@@ -52,12 +53,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("MRFCORE_DATA", ROOT.parent / "shared" / "data"))
 
 
-def prepare(seed: int, threads: int | None) -> None:
-    """Make torch's random numbers those of `seed`; set threads where asked."""
+def prepare(seed: int, threads: int) -> None:
+    """Make torch's random numbers those of `seed`; set threads."""
     torch.manual_seed(seed)
-    if threads is not None:
-        os.environ["MRFCORE_NUM_THREADS"] = str(threads)  # of layers that are not told otherwise
-        torch.set_num_threads(threads)
+    os.environ["MRFCORE_NUM_THREADS"] = str(threads)  # of layers that are not told otherwise
+    torch.set_num_threads(threads)
 
 
 # --- progress -----------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Any:
 def run(example: str, folder: Path, *options: str) -> dict[str, Any]:
     """Run an example small; its JSON."""
     command = [sys.executable, str(EXAMPLES / example), "--small", "-o", str(folder)]
-    command += ["--threads", "1", *options]  # what is small loses by threads
+    command += options
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     (found,) = folder.glob("*.json")
