@@ -22,6 +22,9 @@ namespace mrfcore::cpu {
 template <class T>
 inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
 
+template <class T>
+inline constexpr T kInfinity = std::numeric_limits<T>::infinity();
+
 /// Unaries must stay below: far enough from kForbidden that no sum of 16 path costs is taken for a
 /// forbidden one (cost_for_caller).
 template <class T>
@@ -31,7 +34,7 @@ inline constexpr T kLargestUnary = sizeof(T) == 4 ? T(1e26) : T(1e196);
 /// sums over directions move kForbidden by far less than this factor, sharing by D (SGM) included.
 template <class T>
 MRF_CORE T cost_for_caller(T cost) {
-  return cost < kForbidden<T> / T(64) ? cost : std::numeric_limits<T>::infinity();
+  return cost < kForbidden<T> / T(64) ? cost : kInfinity<T>;
 }
 
 /// A grid of rows of labels in memory.
