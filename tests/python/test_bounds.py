@@ -159,6 +159,6 @@ def test_keep_best_makes_a_difference_somewhere() -> None:
 
 def test_huge_costs_do_not_break_the_bound() -> None:
     unary = random_case((5, 5, 4)).unary * 1e12
-    got = mrfcore.minimize(unary, mrfcore.Potts(), 1e12, iterations=20, lower_bound=True)
+    got = mrfcore.minimize(unary, mrfcore.Potts(), 9e11, iterations=20, lower_bound=True)
     assert np.isfinite(got.lower_bound)
     assert got.lower_bound <= got.energy * (1 + 1e-12)

@@ -143,7 +143,7 @@ def train(network: Any, run: Any, steps: int = 15, autocast: bool = False) -> li
             loss = torch.nn.functional.cross_entropy(-run(image), target)
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
 
 
