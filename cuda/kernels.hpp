@@ -34,6 +34,12 @@ inline constexpr int kMostLabels = sizeof(T) == 4 ? 512 : 256;
 template <class T>
 int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream);
 
+/// The adjoint of a hard sweep. Of the pairwise gradients only `per_edge` is computed; with a batch
+/// of more than one it must have a stride (refused otherwise: items would add to the same numbers).
+/// table, table_t: [L, L]; differences: [L].
+template <class T>
+int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, Stream stream);
+
 /// sum, costs and labels of theta and messages, as GatherArgs says; `messages` is a host array.
 template <class T>
 int gather(const cpu::GatherArgs<T>& args, const Batch& batch, Stream stream);
