@@ -8,13 +8,10 @@
 // that came from its own, L^2 / 32 comparisons, in the CPU's order of summation, which gives its
 // bits.
 #include "adjoint_rules.cuh"
-#include "core/scanline.hpp"
-#include "kernels.hpp"
+#include "scanlines.cuh"
 
 namespace mrfcore::cuda {
 namespace {
-
-constexpr int kWarpsPerBlock = 4;
 
 template <class T>
 struct AdjointParameters {
@@ -28,32 +25,6 @@ template <class T>
 struct Message {
   T* g;
   int* from;
-};
-
-/// Arg-mins of one direction and one item.
-template <class T>
-struct StoredArgmins {
-  const void* argmin;
-  const void* minimum;
-  int labels;
-
-  __device__ __forceinline__ StoredArgmins(const cpu::ArgminTape& tape, const Batch& batch,
-                                           int64_t item, int label_count)
-      : labels(label_count) {
-    const int64_t bytes = wide() ? 2 : 1;
-    argmin = static_cast<const char*>(tape.argmin) + item * batch.tape_argmin * bytes;
-    minimum = static_cast<const char*>(tape.minimum) + item * batch.tape_minimum * bytes;
-  }
-  __device__ __forceinline__ int of(int64_t pixel, int label) const {
-    return get(argmin, pixel * labels + label);
-  }
-  __device__ __forceinline__ int minimum_of(int64_t pixel) const { return get(minimum, pixel); }
-
- private:
-  __device__ __forceinline__ bool wide() const { return labels > cpu::kByteLabels; }
-  __device__ __forceinline__ int get(const void* from, int64_t at) const {
-    return wide() ? static_cast<const uint16_t*>(from)[at] : static_cast<const uint8_t*>(from)[at];
-  }
 };
 
 /// gh(m) = sum of g(l) over labels l that came from m, in four banks as on the CPU.
@@ -106,7 +77,7 @@ __device__ __forceinline__ T weight_gradient(const cpu::PairwiseGradient<T>& gra
 template <class T, int NK, class Rule>
 __device__ __forceinline__ void unwind(const AdjointParameters<T>& p, const Rule& rule,
                                        bool backward, const core::Scanline& line, T* edge_gradient,
-                                       const StoredArgmins<T>& stored, const Message<T>& message) {
+                                       const Tape& stored, const Message<T>& message) {
   const int labels = p.args.shape.labels;
   // The way went from one end to the other; now back.
   const int64_t step = backward ? line.node_stride : -line.node_stride;
@@ -163,22 +134,20 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   int* labels = reinterpret_cast<int*>(shared + kWarpsPerBlock * NK * kWarp) + warp * NK * kWarp;
   const Message<T> message{rows, labels};
   unwind<T, NK>(p, Backward{m}, true, line, edge_gradient,
-                StoredArgmins<T>(a.backward_tape, p.batch, item, a.shape.labels), message);
+                Tape(a.backward_tape, p.batch, item, a.shape.labels), message);
   T* const backward = m.own;
   m.own = m.other;
   m.other = backward;
   unwind<T, NK>(p, Forward{m}, false, line, edge_gradient,
-                StoredArgmins<T>(a.forward_tape, p.batch, item, a.shape.labels), message);
+                Tape(a.forward_tape, p.batch, item, a.shape.labels), message);
 }
 
 template <class T, int NK, class Forward, class Backward>
 int launch(const AdjointParameters<T>& p, cudaStream_t stream) {
-  const int64_t lines = core::scanlines(p.geometry);
-  const dim3 grid(static_cast<unsigned>((lines + kWarpsPerBlock - 1) / kWarpsPerBlock),
-                  static_cast<unsigned>(p.batch.count));
   const size_t shared = kWarpsPerBlock * NK * kWarp * (sizeof(T) + sizeof(int));
   const auto kernel = adjoint_kernel<T, NK, Forward, Backward>;
-  MRF_LAUNCH(kernel, grid, dim3(kWarpsPerBlock * kWarp), shared, stream, p);
+  MRF_LAUNCH(kernel, scanline_grid(p.geometry, p.batch), dim3(kWarpsPerBlock * kWarp), shared,
+             stream, p);
   return static_cast<int>(cudaGetLastError());
 }
 
@@ -201,19 +170,11 @@ template <class T>
 int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, Stream stream) {
   const AdjointParameters<T> p{
       args, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
-  const auto s = static_cast<cudaStream_t>(stream);
-  const int labels = args.shape.labels;
   const bool shared_weights = args.gradient.per_edge != nullptr && batch.edge_weights == 0;
   if (shared_weights && batch.count > 1) return static_cast<int>(cudaErrorInvalidValue);
-  if (labels <= 32) return launch_rule<T, 1>(p, s);
-  if (labels <= 64) return launch_rule<T, 2>(p, s);
-  if (labels <= 96) return launch_rule<T, 3>(p, s);
-  if (labels <= 128) return launch_rule<T, 4>(p, s);
-  if (labels <= 256) return launch_rule<T, 8>(p, s);
-  if constexpr (sizeof(T) == 4) {
-    if (labels <= 512) return launch_rule<T, 16>(p, s);
-  }
-  return static_cast<int>(cudaErrorInvalidValue);
+  return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
+    return launch_rule<T, NK>(p, static_cast<cudaStream_t>(stream));
+  });
 }
 
 template int adjoint_pair<float>(const cpu::AdjointArgs<float>&, const Batch&, Stream);

@@ -7,14 +7,11 @@
 // The chain of dependent steps along a scanline is the limit where the image is small: what the
 // next node needs from memory is asked for before the present node is convolved.
 #include "convolve.cuh"
-#include "core/scanline.hpp"
-#include "kernels.hpp"
 #include "rules.cuh"
+#include "scanlines.cuh"
 
 namespace mrfcore::cuda {
 namespace {
-
-constexpr int kWarpsPerBlock = 4;
 
 template <class T>
 struct SweepParameters {
@@ -22,45 +19,6 @@ struct SweepParameters {
   MinConvolutionPlan<T> plan;
   core::PairGeometry geometry;
   Batch batch;
-};
-
-/// Arg-mins of one direction, bytes or 16-bit numbers.
-struct Tape {
-  void* argmin;
-  void* minimum;
-  int labels;
-
-  __device__ __forceinline__ Tape(const cpu::ArgminTape& tape, const Batch& batch, int64_t item,
-                                  int label_count)
-      : labels(label_count) {
-    const int64_t bytes = wide() ? 2 : 1;
-    argmin = static_cast<char*>(tape.argmin) + item * batch.tape_argmin * bytes;
-    minimum = static_cast<char*>(tape.minimum) + item * batch.tape_minimum * bytes;
-  }
-  __device__ __forceinline__ bool wide() const { return labels > cpu::kByteLabels; }
-
-  /// Labels of forbidden ones may lie outside: any label will do for them.
-  template <int NK>
-  __device__ __forceinline__ void keep(int64_t pixel, const WarpRow<int, NK>& from) const {
-#pragma unroll
-    for (int k = 0; k < NK; ++k) {
-      const int l = WarpRow<int, NK>::label(k);
-      const int m = from.at[k] < 0 ? 0 : (from.at[k] >= labels ? labels - 1 : from.at[k]);
-      if (l < labels) put(argmin, pixel * labels + l, m);
-    }
-  }
-  __device__ __forceinline__ void keep_minimum(int64_t pixel, int label) const {
-    if (lane_index() == 0) put(minimum, pixel, label);
-  }
-
- private:
-  __device__ __forceinline__ void put(void* to, int64_t at, int label) const {
-    if (wide()) {
-      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(label);
-    } else {
-      static_cast<uint8_t*>(to)[at] = static_cast<uint8_t>(label);
-    }
-  }
 };
 
 /// Walks a scanline one way.
@@ -134,12 +92,10 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
 
 template <class T, int NK, bool Argmin, class Forward, class Backward>
 int launch(const SweepParameters<T>& p, cudaStream_t stream) {
-  const int64_t lines = core::scanlines(p.geometry);
-  const dim3 grid(static_cast<unsigned>((lines + kWarpsPerBlock - 1) / kWarpsPerBlock),
-                  static_cast<unsigned>(p.batch.count));
   const size_t shared = kWarpsPerBlock * NK * kWarp * sizeof(T);
   const auto kernel = sweep_kernel<T, NK, Argmin, Forward, Backward>;
-  MRF_LAUNCH(kernel, grid, dim3(kWarpsPerBlock * kWarp), shared, stream, p);
+  MRF_LAUNCH(kernel, scanline_grid(p.geometry, p.batch), dim3(kWarpsPerBlock * kWarp), shared,
+             stream, p);
   return static_cast<int>(cudaGetLastError());
 }
 
@@ -168,17 +124,9 @@ template <class T>
 int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream) {
   const SweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
-  const auto s = static_cast<cudaStream_t>(stream);
-  const int labels = args.shape.labels;
-  if (labels <= 32) return launch_width<T, 1>(p, s);
-  if (labels <= 64) return launch_width<T, 2>(p, s);
-  if (labels <= 96) return launch_width<T, 3>(p, s);
-  if (labels <= 128) return launch_width<T, 4>(p, s);
-  if (labels <= 256) return launch_width<T, 8>(p, s);
-  if constexpr (sizeof(T) == 4) {  // doubles of 16 labels per lane would not fit the registers
-    if (labels <= 512) return launch_width<T, 16>(p, s);
-  }
-  return static_cast<int>(cudaErrorInvalidValue);
+  return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
+    return launch_width<T, NK>(p, static_cast<cudaStream_t>(stream));
+  });
 }
 
 template int sweep_pair<float>(const cpu::SweepArgs<float>&, const Batch&, Stream);

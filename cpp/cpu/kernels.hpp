@@ -17,8 +17,7 @@
 
 namespace mrfcore::cpu {
 
-/// Finite stand-in for +inf, so that inf - inf cannot arise. Forbidden labels have it as
-/// unary.
+/// Finite stand-in for +inf, so that inf - inf cannot arise. Forbidden labels have it as unary.
 template <class T>
 inline constexpr T kForbidden = sizeof(T) == 4 ? T(1e30) : T(1e200);
 

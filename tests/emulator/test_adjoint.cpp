@@ -3,13 +3,13 @@
 // gradients of edge weights, for arg-mins and gradients that are arbitrary.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "../cpp/instances.hpp"
 #include "cpu/kernels.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/rows.hpp"
 #include "kernels.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/plan.hpp"
@@ -35,23 +35,6 @@ struct AdjointState {
   std::vector<unsigned char> argmin[2], minimum[2];
 };
 
-template <class T>
-std::vector<T> rows_of(const std::vector<T>& dense, int64_t labels, int64_t stride) {
-  const int64_t rows = static_cast<int64_t>(dense.size()) / labels;
-  std::vector<T> out(static_cast<size_t>(rows * stride), T(0));
-  for (int64_t i = 0; i < rows; ++i)
-    std::copy_n(dense.begin() + i * labels, labels, out.begin() + i * stride);
-  return out;
-}
-
-template <class T>
-std::vector<T> dense_of(const std::vector<T>& rows, int64_t labels, int64_t stride) {
-  std::vector<T> out(rows.size() / static_cast<size_t>(stride) * static_cast<size_t>(labels));
-  for (int64_t i = 0; i < static_cast<int64_t>(rows.size()) / stride; ++i)
-    std::copy_n(rows.begin() + i * stride, labels, out.begin() + i * labels);
-  return out;
-}
-
 std::vector<unsigned char> random_labels(Random& random, int64_t count, int64_t labels) {
   const bool wide = labels > cpu::kByteLabels;
   std::vector<unsigned char> bytes(static_cast<size_t>(count) * (wide ? 2 : 1));
@@ -73,7 +56,7 @@ AdjointState<T> state_for(const AdjointCase& c, int64_t stride) {
   const auto volume = [&] {
     std::vector<T> dense = random.array<T>(pixels * labels, 4.0, kFine);
     for (T& x : dense) x -= T(2);
-    return rows_of(dense, labels, stride);
+    return padded(dense, labels, stride, T(0));
   };
   AdjointState<T> s;
   s.stride = stride;
@@ -88,8 +71,8 @@ AdjointState<T> state_for(const AdjointCase& c, int64_t stride) {
     for (int64_t m = 0; m < labels; ++m)
       transposed[static_cast<size_t>(l * labels + m)] = table[static_cast<size_t>(m * labels + l)];
   }
-  s.table = rows_of(table, labels, stride);
-  s.table_t = rows_of(transposed, labels, stride);
+  s.table = padded(table, labels, stride, T(0));
+  s.table_t = padded(transposed, labels, stride, T(0));
   for (int way = 0; way < 2; ++way) {
     s.argmin[way] = random_labels(random, pixels * labels, labels);
     s.minimum[way] = random_labels(random, pixels, labels);
@@ -164,7 +147,7 @@ void expect_same(const AdjointCase& c, int pair) {
                           pixels * c.shape.labels, pixels};
   ASSERT_EQ(cuda::adjoint_pair(arguments(c, pair, gpu), batch, nullptr), 0);
   const auto dense = [&](const std::vector<T>& rows) {
-    return dense_of(rows, c.shape.labels, cpu.stride);
+    return unpadded(rows, c.shape.labels, cpu.stride);
   };
   ASSERT_EQ(dense(cpu.sum), gpu.sum) << "sum";
   ASSERT_EQ(dense(cpu.sum_before), gpu.sum_before) << "sum before";

@@ -10,6 +10,7 @@
 #include "../cpp/instances.hpp"
 #include "cpu/kernels.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/rows.hpp"
 #include "kernels.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/plan.hpp"
@@ -52,25 +53,6 @@ struct State {
   std::vector<T> unary, sum, forward, backward, cavity, head_row;
   std::vector<unsigned char> argmin[2], minimum[2];
 };
-
-/// The same numbers in rows of `stride`, padded as cpu/kernels.hpp says.
-template <class T>
-std::vector<T> padded(const std::vector<T>& dense, int64_t labels, int64_t stride, T padding) {
-  const int64_t rows = static_cast<int64_t>(dense.size()) / labels;
-  std::vector<T> out(static_cast<size_t>(rows * stride), padding);
-  for (int64_t i = 0; i < rows; ++i)
-    std::copy_n(dense.begin() + i * labels, labels, out.begin() + i * stride);
-  return out;
-}
-
-template <class T>
-std::vector<T> unpadded(const std::vector<T>& rows, int64_t labels, int64_t stride) {
-  const int64_t count = static_cast<int64_t>(rows.size()) / stride;
-  std::vector<T> out(static_cast<size_t>(count * labels));
-  for (int64_t i = 0; i < count; ++i)
-    std::copy_n(rows.begin() + i * stride, labels, out.begin() + i * labels);
-  return out;
-}
 
 template <class T>
 State<T> state_for(const SweepCase& setup, const std::vector<T>& unary, int64_t stride) {
