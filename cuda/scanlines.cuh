@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What kernels that give each warp a scanline have in common: how many blocks, how many labels a lane
-// holds, and where a batch item's arg-mins are. Which scanline a warp has is left to the kernels: as
-// a function that returns an empty one beyond the last, it cost registers everywhere.
+// What kernels that give each warp a scanline have in common: how many blocks, how many labels a
+// lane holds, and where a batch item's arg-mins are. Which scanline a warp has is left to the
+// kernels: as a function that returns an empty one beyond the last, it cost registers everywhere.
 #pragma once
 
 #include "core/scanline.hpp"
