@@ -167,7 +167,8 @@ int launch_rule(const AdjointParameters<T>& p, cudaStream_t stream) {
 }  // namespace
 
 template <class T>
-int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, Stream stream) {
+int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, const MessageGradients<T>&,
+                 Stream stream) {
   const AdjointParameters<T> p{
       args, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
   const bool shared_weights = args.gradient.per_edge != nullptr && batch.edge_weights == 0;
@@ -177,7 +178,9 @@ int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, Stream str
   });
 }
 
-template int adjoint_pair<float>(const cpu::AdjointArgs<float>&, const Batch&, Stream);
-template int adjoint_pair<double>(const cpu::AdjointArgs<double>&, const Batch&, Stream);
+template int adjoint_pair<float>(const cpu::AdjointArgs<float>&, const Batch&,
+                                 const MessageGradients<float>&, Stream);
+template int adjoint_pair<double>(const cpu::AdjointArgs<double>&, const Batch&,
+                                  const MessageGradients<double>&, Stream);
 
 }  // namespace mrfcore::cuda

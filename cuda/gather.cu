@@ -17,7 +17,13 @@ struct GatherParameters {
   const T* messages[core::kMaxDirections];
   int64_t pixels;
   Batch batch;
+  const int32_t* bad;
 };
+
+template <class T>
+__device__ __forceinline__ T not_a_number() {
+  return cpu::kInfinity<T> - cpu::kInfinity<T>;
+}
 
 template <class T>
 __device__ __forceinline__ void better(T& value, int& label, T other, int other_label) {
@@ -36,13 +42,14 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   const cpu::GatherArgs<T>& a = p.args;
   const int labels = a.shape.labels;
   const int64_t item = blockIdx.y, at = item * p.batch.volume + pixel * labels;
+  const bool spoilt = p.bad != nullptr && p.bad[item] != 0;
   T best = kForbidden<T> * T(64);
   int best_label = labels - 1;
   for (int l = lane; l < labels; l += kWarp) {
     T c = a.unary[at + l];
     for (int r = 0; r < a.count; ++r) c = c + p.messages[r][at + l];
     if (a.sum != nullptr) a.sum[at + l] = c;
-    if (a.costs != nullptr) a.costs[at + l] = cpu::cost_for_caller(c);
+    if (a.costs != nullptr) a.costs[at + l] = spoilt ? not_a_number<T>() : cpu::cost_for_caller(c);
     better(best, best_label, c, l);
   }
   if (a.labels == nullptr) return;
@@ -57,17 +64,25 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
 
 /// Forbidden labels (+inf) become kForbidden, so that inf - inf cannot arise.
 template <class T>
-__global__ void finite_unary_kernel(const T* from, T* to, int64_t size) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += step)
-    to[i] = lower(from[i], kForbidden<T>);
+__global__ void finite_unary_kernel(const T* from, T* to, int64_t size, int32_t* bad) {
+  const int64_t item = blockIdx.y, step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  bool ordinary = true;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;
+       i += step) {
+    const T value = from[item * size + i];
+    // NaN fails every comparison.
+    ordinary = ordinary && (value == cpu::kInfinity<T> ||
+                            (value < cpu::kLargestUnary<T> && value > -cpu::kLargestUnary<T>));
+    to[item * size + i] = lower(value, kForbidden<T>);
+  }
+  if (!ordinary) atomicOr(bad + item, kBadUnary);
 }
 
 }  // namespace
 
 template <class T>
-int gather(const cpu::GatherArgs<T>& args, const Batch& batch, Stream stream) {
-  GatherParameters<T> p{args, {}, args.shape.pixels(), batch};
+int gather(const cpu::GatherArgs<T>& args, const Batch& batch, const int32_t* bad, Stream stream) {
+  GatherParameters<T> p{args, {}, args.shape.pixels(), batch, bad};
   for (int r = 0; r < args.count; ++r) p.messages[r] = args.messages[r];
   const dim3 grid(static_cast<unsigned>((p.pixels + kWarpsPerBlock - 1) / kWarpsPerBlock),
                   static_cast<unsigned>(batch.count));
@@ -77,18 +92,19 @@ int gather(const cpu::GatherArgs<T>& args, const Batch& batch, Stream stream) {
 }
 
 template <class T>
-int finite_unary(const T* from, T* to, int64_t size, Stream stream) {
-  constexpr int kThreads = 256, kMostBlocks = 1 << 14;
+int finite_unary(const T* from, T* to, int64_t size, int64_t items, int32_t* bad, Stream stream) {
+  constexpr int kThreads = 256, kMostBlocks = 1 << 12;
   const int64_t blocks = (size + kThreads - 1) / kThreads;
-  MRF_LAUNCH(finite_unary_kernel<T>,
-             dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks)),
-             dim3(kThreads), 0, static_cast<cudaStream_t>(stream), from, to, size);
+  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks),
+                  static_cast<unsigned>(items));
+  MRF_LAUNCH(finite_unary_kernel<T>, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
+             from, to, size, bad);
   return static_cast<int>(cudaGetLastError());
 }
 
-template int gather<float>(const cpu::GatherArgs<float>&, const Batch&, Stream);
-template int gather<double>(const cpu::GatherArgs<double>&, const Batch&, Stream);
-template int finite_unary<float>(const float*, float*, int64_t, Stream);
-template int finite_unary<double>(const double*, double*, int64_t, Stream);
+template int gather<float>(const cpu::GatherArgs<float>&, const Batch&, const int32_t*, Stream);
+template int gather<double>(const cpu::GatherArgs<double>&, const Batch&, const int32_t*, Stream);
+template int finite_unary<float>(const float*, float*, int64_t, int64_t, int32_t*, Stream);
+template int finite_unary<double>(const double*, double*, int64_t, int64_t, int32_t*, Stream);
 
 }  // namespace mrfcore::cuda

@@ -23,6 +23,11 @@ struct Batch {
   int64_t tape_minimum;  ///< indices
 };
 
+/// Bits of the flags that tell of input a GPU cannot compute with. Nobody waits for a GPU to look
+/// at them: gather() turns costs of such items into NaN, and minimize(), which reads energies
+/// anyway, throws.
+inline constexpr int32_t kBadUnary = 1, kBadWeight = 2, kBadTable = 4;
+
 /// A stream as the caller's runtime knows it (cudaStream_t).
 using Stream = void*;
 
@@ -34,18 +39,148 @@ inline constexpr int kMostLabels = sizeof(T) == 4 ? 512 : 256;
 template <class T>
 int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream);
 
-/// The adjoint of a hard sweep. Of the pairwise gradients only `per_edge` is computed; with a batch
-/// of more than one it must have a stride (refused otherwise: items would add to the same numbers).
-/// table, table_t: [L, L]; differences: [L].
+/// What the adjoint of a pair leaves behind for table_gradient(): volumes like messages, null if
+/// not wanted. Rows of scanlines' heads, which no message reaches, are left as they are and never
+/// read.
 template <class T>
-int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, Stream stream);
+struct MessageGradients {
+  T* forward;   ///< d loss / d message before its minimum is subtracted, of direction 2 pair
+  T* backward;  ///< of direction 2 pair + 1
+  /// Soft minima only: the vector h that the sender handed on, at the sender's pixel.
+  T* forward_sender;
+  T* backward_sender;
+};
+
+/// The adjoint of a sweep, hard (by its tapes) or soft (temperature > 0, by the messages). Of the
+/// pairwise gradients only `per_edge` is computed here; with a batch of more than one it must have
+/// a stride (refused otherwise: items would add to the same numbers; sum_items() adds them up).
+/// table, table_t: [L, L]; differences: [L]. Soft adjoints need table and table_t.
+template <class T>
+int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
+                 const MessageGradients<T>& left_behind, Stream stream);
+
+/// Adds to bins [count][L][L], of V(l, m), what one pair contributes, from what adjoint_pair() left
+/// behind. The split of pixels over bins is fixed by sizes alone: the same bits every time.
+template <class T>
+int table_gradient(const cpu::AdjointArgs<T>& args, const Batch& batch,
+                   const MessageGradients<T>& left_behind, double* bins, int64_t count,
+                   Stream stream);
 
 /// sum, costs and labels of theta and messages, as GatherArgs says; `messages` is a host array.
+/// Costs of items whose flag in `bad` is not 0 are NaN; bad may be null.
 template <class T>
-int gather(const cpu::GatherArgs<T>& args, const Batch& batch, Stream stream);
+int gather(const cpu::GatherArgs<T>& args, const Batch& batch, const int32_t* bad, Stream stream);
 
-/// to = from with +inf replaced by kForbidden; may be the same memory.
+/// to = from with +inf replaced by kForbidden; may be the same memory. `size` elements per item.
+/// Sets kBadUnary in bad[item] where a value is NaN, -inf or too large in magnitude
+/// (kLargestUnary).
 template <class T>
-int finite_unary(const T* from, T* to, int64_t size, Stream stream);
+int finite_unary(const T* from, T* to, int64_t size, int64_t items, int32_t* bad, Stream stream);
+
+/// Sets kBadWeight in bad[item] where an edge inside the image has a weight outside [0, 1e12). Of
+/// Batch, count and edge_weights are used; with shared weights all items are flagged.
+template <class T>
+int check_weights(const T* per_edge, const cpu::GridShape& shape, const Batch& batch, int32_t* bad,
+                  Stream stream);
+
+/// The next unary of SGM from the sum of its path costs: (sum - min sum) * share, as
+/// SgmSchedule::feed_back does. minima: tape of the labels of those minima, or null.
+template <class T>
+int feed_back(const cpu::GridShape& shape, const T* sum, T share, T* unary, void* minima,
+              const Batch& batch, Stream stream);
+/// Its adjoint: overwrites grad_sum.
+template <class T>
+int feed_back_adjoint(const cpu::GridShape& shape, const T* grad_unary, T share, const void* minima,
+                      T* grad_sum, const Batch& batch, Stream stream);
+
+// --- mean field, ICM (local.cu ...) --------------------------------------------------------------
+
+template <class T>
+int mean_field_step(const cpu::MeanFieldArgs<T>& args, const Batch& batch, Stream stream);
+
+/// Of the pairwise gradients `per_edge` (with a stride, as above) and, unless null, `values`
+/// [bins][L][L] in the way of table_gradient().
+template <class T>
+int mean_field_adjoint(const cpu::MeanFieldAdjointArgs<T>& args, const Batch& batch, Stream stream);
+
+/// All colours one after the other (labels), or, if `costs` is given, the report of costs.
+template <class T>
+int icm_sweep(const cpu::IcmArgs<T>& args, const Batch& batch, Stream stream);
+
+// --- TRW-S, chains (trws.cu, chain_bound.cu) -----------------------------------------------------
+
+/// One raster pass. progress: [items][height + 1] counters, cleared by the function. row_bound:
+/// [items][height], or null.
+template <class T>
+int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progress, Stream stream);
+/// Conditioned labelling in raster order.
+template <class T>
+int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* progress,
+                Stream stream);
+
+/// Exact minima of the scanlines of one pair, [items][scanlines]. weights.per_edge is of type T
+/// here (exact in double), and has the batch's stride.
+template <class T>
+struct ChainBoundArgs {
+  cpu::GridShape shape;
+  int pair;
+  cpu::EdgeWeightView<T> weights;
+  const cpu::MinConvolutionPlan<double>* plan;
+  const T* unary;
+  const T* const* messages;  ///< host array of one volume per direction, or null
+  double rho;
+  double* scanline_minimum;
+};
+template <class T>
+int chain_bound(const ChainBoundArgs<T>& args, const Batch& batch, Stream stream);
+
+// --- energies and sums (energy.cu, sums.cu) ------------------------------------------------------
+
+/// E(labels) per item, in double. differences: V by |l - m| [L], or null: table V(l, m) [L, L].
+/// rows: scratch [items][height]. Forbidden labels cost +inf.
+template <class T>
+struct EnergyArgs {
+  cpu::GridShape shape;
+  cpu::EdgeWeightView<T> weights;
+  const double* differences;
+  const double* table;
+  const T* unary;
+  const int32_t* labels;
+  double* rows;
+  double* energy;  ///< [items]
+};
+template <class T>
+int energy(const EnergyArgs<T>& args, const Batch& batch, Stream stream);
+
+/// to[item] = sum of `count` doubles per item, in a fixed order.
+int sum_rows(const double* from, int64_t count, int64_t items, double* to, Stream stream);
+/// to[i] = sum over items of from[item * size + i], in order, in double.
+template <class T>
+int sum_items(const T* from, int64_t size, int64_t items, T* to, Stream stream);
+/// to[i] = sum over bins of from[bin * size + i], in order.
+template <class T>
+int sum_bins(const double* from, int64_t size, int64_t bins, T* to, Stream stream);
+/// *to = sum of from[0 .. size), in double and a fixed order. scratch: kSumScratch doubles.
+inline constexpr int64_t kSumScratch = 1024;
+template <class T>
+int sum_all(const T* from, int64_t size, double* scratch, T* to, Stream stream);
+
+// --- memory, potentials (memory.cu) --------------------------------------------------------------
+
+/// Memory set to zero, and copied within the device.
+int clear(void* to, int64_t bytes, Stream stream);
+int copy(void* to, const void* from, int64_t bytes, Stream stream);
+/// Host values as arguments of kernels: no staging memory has to outlive the call, and a captured
+/// graph holds them.
+template <class T>
+int write_values(const T* host, int64_t count, T* to, Stream stream);
+/// V as [L, L] tables times `factor`: from differences [L] or, if that is null, from `values` =
+/// V(l, m) [L, L]; table[m, l] = V(m, l), transposed[m, l] = V(l, m). transposed may be null.
+template <class T>
+int fill_tables(const T* differences, const T* values, int labels, T factor, T* table,
+                T* transposed, Stream stream);
+/// to[i] = *value for i in 0 .. size - 1.
+template <class T>
+int fill(const T* value, int64_t size, T* to, Stream stream);
 
 }  // namespace mrfcore::cuda

@@ -145,7 +145,7 @@ void expect_same(const AdjointCase& c, int pair) {
   const int64_t pixels = c.shape.height * c.shape.width;
   const cuda::Batch batch{c.shape.batch, pixels * c.shape.labels, c.shape.connectivity / 2 * pixels,
                           pixels * c.shape.labels, pixels};
-  ASSERT_EQ(cuda::adjoint_pair(arguments(c, pair, gpu), batch, nullptr), 0);
+  ASSERT_EQ(cuda::adjoint_pair(arguments(c, pair, gpu), batch, {}, nullptr), 0);
   const auto dense = [&](const std::vector<T>& rows) {
     return unpadded(rows, c.shape.labels, cpu.stride);
   };
@@ -216,7 +216,7 @@ TEST(CudaAdjointWide, ReadsSixteenBitArgmins) {
 TEST(CudaAdjointWide, RefusesEdgeWeightsThatABatchShares) {
   const AdjointCase c{cpu::SweepRule::TRWP, {2, 3, 4, 4, 2}, 0.0, false, true, true};
   AdjointState<float> s = state_for<float>(c, 4);
-  EXPECT_NE(cuda::adjoint_pair(arguments(c, 0, s), {2, 24, 0, 24, 6}, nullptr), 0);
+  EXPECT_NE(cuda::adjoint_pair(arguments(c, 0, s), {2, 24, 0, 24, 6}, {}, nullptr), 0);
 }
 
 }  // namespace

@@ -265,7 +265,7 @@ TYPED_TEST(CudaSweep, GathersWhatTheCpuGathers) {
     a.sum = sum.data();
     a.costs = costs.data();
     a.labels = found.data();
-    ASSERT_EQ(cuda::gather(a, {2, 12 * labels, 0, 0, 0}, nullptr), 0);
+    ASSERT_EQ(cuda::gather(a, {2, 12 * labels, 0, 0, 0}, nullptr, nullptr), 0);
     for (int64_t i = 0; i < shape.pixels(); ++i) {
       int64_t best = 0;
       for (int64_t l = 0; l < labels; ++l) {
