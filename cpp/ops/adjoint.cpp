@@ -3,7 +3,6 @@
 #include "ops/adjoint.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -13,15 +12,15 @@
 namespace mrfcore {
 
 template <class T>
-int64_t PairwiseAdjoint<T>::bins(int64_t labels, bool table) {
+int64_t CpuPairwiseAdjoint<T>::bins(int64_t labels, bool table) {
   constexpr int64_t kMost = 64, kTableBytes = int64_t{64} << 20;
   if (!table) return kMost;
   return std::clamp<int64_t>(kTableBytes / (labels * labels * 8), 1, kMost);
 }
 
 template <class T>
-PairwiseAdjoint<T>::PairwiseAdjoint(const Problem<T>& problem, int64_t stride,
-                                    const Gradients<T>& wanted, bool needs_table)
+CpuPairwiseAdjoint<T>::CpuPairwiseAdjoint(const Problem<T>& problem, int64_t stride,
+                                          const Gradients<T>& wanted, bool needs_table)
     : problem_(problem), wanted_(wanted), bins_(bins(problem.labels, wanted.table != nullptr)) {
   const int64_t labels = problem.labels;
   if (needs_table || problem.pairwise.kind() == PotentialKind::Table) {
@@ -32,18 +31,28 @@ PairwiseAdjoint<T>::PairwiseAdjoint(const Problem<T>& problem, int64_t stride,
   }
   if (wanted.weight != nullptr) weight_.resize(static_cast<size_t>(bins_));
   if (wanted.table != nullptr) values_ = Buffer<double>(bins_ * labels * labels);
+  if (wanted.edge_weights == nullptr) return;
+  const int64_t arrays = problem.edge_weights_batch_stride == 0 ? 1 : problem.batch;
+  for (int64_t b = 0; b < arrays; ++b) {
+    std::fill_n(wanted.edge_weights + b * problem.edge_weights_batch_stride,
+                problem.pairs() * problem.pixels(), T(0));
+  }
 }
 
 template <class T>
-cpu::PairwiseGradient<T> PairwiseAdjoint<T>::for_item(int64_t item) const {
+int count_distinct(const std::vector<T>& differences) {
+  size_t distinct = differences.size();
+  while (distinct > 1 && differences[distinct - 1] == differences[distinct - 2]) --distinct;
+  return static_cast<int>(distinct);
+}
+
+template <class T>
+cpu::PairwiseGradient<T> CpuPairwiseAdjoint<T>::for_item(int64_t item) const {
   cpu::PairwiseGradient<T> g{};
   g.table = tables_.forward();
   g.table_t = tables_.backward();
   g.differences = differences_.data();
-  g.distinct = static_cast<int>(differences_.size());
-  while (g.distinct > 1 && differences_[static_cast<size_t>(g.distinct) - 1] ==
-                               differences_[static_cast<size_t>(g.distinct) - 2])
-    --g.distinct;
+  g.distinct = count_distinct(differences_);
   g.weight_factor = T(1);
   if (wanted_.edge_weights != nullptr)
     g.per_edge = wanted_.edge_weights + item * problem_.edge_weights_batch_stride;
@@ -54,7 +63,7 @@ cpu::PairwiseGradient<T> PairwiseAdjoint<T>::for_item(int64_t item) const {
 }
 
 template <class T>
-void PairwiseAdjoint<T>::finish(const Gradients<T>& wanted) {
+void CpuPairwiseAdjoint<T>::finish(const Gradients<T>& wanted) {
   if (wanted.weight != nullptr) {
     double total = 0.0;
     for (const double part : weight_) total += part;
@@ -72,6 +81,7 @@ void PairwiseAdjoint<T>::finish(const Gradients<T>& wanted) {
 template <class T>
 void Adjoint<T>::pad(const T* dense, T* padded) const {
   const int64_t labels = item_.shape.labels, stride = item_.shape.stride;
+  if (labels == stride) return item_.backend.copy_values(padded, dense, item_.cells());
 #pragma omp parallel for num_threads(item_.threads) if (item_.threads > 1)
   for (int64_t i = 0; i < item_.shape.pixels(); ++i) {
     std::copy_n(dense + i * labels, labels, padded + i * stride);
@@ -82,6 +92,7 @@ void Adjoint<T>::pad(const T* dense, T* padded) const {
 template <class T>
 void Adjoint<T>::unpad(const T* padded, T* dense) const {
   const int64_t labels = item_.shape.labels, stride = item_.shape.stride;
+  if (labels == stride) return item_.backend.copy_values(dense, padded, item_.cells());
 #pragma omp parallel for num_threads(item_.threads) if (item_.threads > 1)
   for (int64_t i = 0; i < item_.shape.pixels(); ++i)
     std::copy_n(padded + i * stride, labels, dense + i * labels);
@@ -99,7 +110,7 @@ class SgmAdjointSchedule final : public Adjoint<T> {
 
   void unwind(int k, const Records<T>& records, int record, T* const*) override {
     const Item<T>& it = this->item_;
-    unary_.clear();
+    it.backend.clear(unary_.data(), unary_.bytes());
     cpu::AdjointArgs<T> args{};
     args.shape = it.shape;
     args.rule = cpu::SweepRule::SGM;
@@ -116,34 +127,17 @@ class SgmAdjointSchedule final : public Adjoint<T> {
       args.pair = pair;
       args.forward_tape = records.argmins(record, 2 * pair);
       args.backward_tape = records.argmins(record, 2 * pair + 1);
-      it.kernels.adjoint_pair(args);
+      it.backend.adjoint_pair(args);
     }
-    if (k > 0) to_costs_before(k, records.cost_minima(record));
+    if (k == 0) return;
+    const T share = sgm_share<T>(k, it.shape.connectivity);
+    it.backend.feed_back_adjoint(it, unary_.data(), share, records.cost_minima(record),
+                                 cost_.data());
   }
 
   void finish(T* grad_unary) override { this->unpad(unary_.data(), grad_unary); }
 
  private:
-  /// unary of iteration k = (cost - min cost) * share
-  void to_costs_before(int k, const void* minima) {
-    const cpu::GridShape& shape = this->item_.shape;
-    const T share = sgm_share<T>(k, shape.connectivity);
-    const bool byte = shape.labels <= cpu::kByteLabels;
-#pragma omp parallel for num_threads(this->item_.threads) if (this->item_.threads > 1)
-    for (int64_t i = 0; i < shape.pixels(); ++i) {
-      const T* from = unary_.data() + i * shape.stride;
-      T* to = cost_.data() + i * shape.stride;
-      T total = T(0);
-      for (int64_t l = 0; l < shape.stride; ++l) {
-        to[l] = from[l] * share;
-        total += to[l];
-      }
-      const int lowest =
-          byte ? static_cast<const uint8_t*>(minima)[i] : static_cast<const uint16_t*>(minima)[i];
-      to[lowest] -= total;
-    }
-  }
-
   Buffer<T> cost_, unary_;
 };
 
@@ -168,7 +162,7 @@ class MessageAdjointSchedule final : public Adjoint<T> {
   void unwind(int, const Records<T>& records, int record, T* const* before) override {
     const Item<T>& it = this->item_;
     if (soft_) gather_state(records, record, before);
-    if (isgmr_) std::copy_n(sum_.data(), sum_.size(), sum_before_.data());
+    if (isgmr_) it.backend.copy_values(sum_before_.data(), sum_.data(), sum_.size());
     for (int pair = static_cast<int>(it.problem.pairs()) - 1; pair >= 0; --pair)
       unwind_pair(pair, records, record, before);
     if (isgmr_) std::swap(sum_, sum_before_);
@@ -185,7 +179,7 @@ class MessageAdjointSchedule final : public Adjoint<T> {
     std::vector<const T*> of;
     for (int r = 0; r < it.shape.connectivity; ++r)
       of.push_back(isgmr_ ? before[r] : records.messages(record, r));
-    it.kernels.gather({it.shape, it.unary, of.data(), it.shape.connectivity, state_.data(), nullptr,
+    it.backend.gather({it.shape, it.unary, of.data(), it.shape.connectivity, state_.data(), nullptr,
                        nullptr, it.threads, it.control});
   }
 
@@ -218,7 +212,7 @@ class MessageAdjointSchedule final : public Adjoint<T> {
     args.gradient = this->gradient_;
     args.threads = it.threads;
     args.control = it.control;
-    it.kernels.adjoint_pair(args);
+    it.backend.adjoint_pair(args);
   }
 
   bool isgmr_, soft_;
@@ -243,7 +237,7 @@ class MeanFieldAdjointSchedule final : public Adjoint<T> {
     const Item<T>& it = this->item_;
     const T scale =
         it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
-    it.kernels.mean_field_adjoint({it.shape, it.weights, scale, tables_.forward(),
+    it.backend.mean_field_adjoint({it.shape, it.weights, scale, tables_.forward(),
                                    tables_.backward(), records.beliefs(record), costs_.data(),
                                    before_.data(), unary_.data(), this->gradient_, it.threads,
                                    it.control});
@@ -252,7 +246,7 @@ class MeanFieldAdjointSchedule final : public Adjoint<T> {
 
   /// c starts as theta.
   void finish(T* grad_unary) override {
-    for (int64_t i = 0; i < unary_.size(); ++i) unary_.data()[i] += costs_.data()[i];
+    this->item_.backend.add(unary_.data(), costs_.data(), unary_.size());
     this->unpad(unary_.data(), grad_unary);
   }
 
@@ -264,11 +258,11 @@ class MeanFieldAdjointSchedule final : public Adjoint<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise,
-                                         const LayerOptions& options) {
+std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise) {
   const cpu::PairwiseGradient<T> gradient = pairwise.for_item(item.index);
-  if (options.solver == Solver::SGM) return std::make_unique<SgmAdjointSchedule<T>>(item, gradient);
-  if (options.solver == Solver::MeanField)
+  const Solver solver = item.options.solver;
+  if (solver == Solver::SGM) return std::make_unique<SgmAdjointSchedule<T>>(item, gradient);
+  if (solver == Solver::MeanField)
     return std::make_unique<MeanFieldAdjointSchedule<T>>(item, gradient, pairwise.tables());
   return std::make_unique<MessageAdjointSchedule<T>>(item, gradient);
 }
@@ -287,11 +281,11 @@ int64_t adjoint_volumes(const LayerOptions& options, int connectivity) {
   }
 }
 
-#define MRF_INSTANTIATE(T)                                                                  \
-  template class PairwiseAdjoint<T>;                                                        \
-  template class Adjoint<T>;                                                                \
-  template std::unique_ptr<Adjoint<T>> make_adjoint<T>(Item<T>&, const PairwiseAdjoint<T>&, \
-                                                       const LayerOptions&);
+#define MRF_INSTANTIATE(T)                               \
+  template class CpuPairwiseAdjoint<T>;                  \
+  template class Adjoint<T>;                             \
+  template int count_distinct<T>(const std::vector<T>&); \
+  template std::unique_ptr<Adjoint<T>> make_adjoint<T>(Item<T>&, const PairwiseAdjoint<T>&);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)
 #undef MRF_INSTANTIATE

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "ops/item.hpp"
 #include "ops/tape.hpp"
@@ -13,18 +14,27 @@ namespace mrfcore {
 template <class T>
 class PairwiseAdjoint {
  public:
-  PairwiseAdjoint(const Problem<T>& problem, int64_t stride, const Gradients<T>& wanted,
-                  bool needs_table);
+  virtual ~PairwiseAdjoint() = default;
+  /// For one item (or group of items, by its first).
+  virtual cpu::PairwiseGradient<T> for_item(int64_t index) const = 0;
+  virtual const PotentialTables<T>& tables() const = 0;
+};
 
-  /// For one item; per-edge gradients are added to the caller's array.
-  cpu::PairwiseGradient<T> for_item(int64_t item) const;
-  const PotentialTables<T>& tables() const { return tables_; }
+/// Per-edge gradients are added to the caller's array, which the constructor clears.
+template <class T>
+class CpuPairwiseAdjoint final : public PairwiseAdjoint<T> {
+ public:
+  CpuPairwiseAdjoint(const Problem<T>& problem, int64_t stride, const Gradients<T>& wanted,
+                     bool needs_table);
+
+  cpu::PairwiseGradient<T> for_item(int64_t index) const override;
+  const PotentialTables<T>& tables() const override { return tables_; }
   /// Writes the gradients of the scalar weight and of the table.
   void finish(const Gradients<T>& wanted);
 
+ private:
   static int64_t bins(int64_t labels, bool table);
 
- private:
   const Problem<T>& problem_;
   const Gradients<T>& wanted_;
   int64_t bins_;
@@ -33,6 +43,10 @@ class PairwiseAdjoint {
   mutable std::vector<double> weight_;
   mutable Buffer<double> values_;
 };
+
+/// Of differences from `distinct` - 1 on all are the same.
+template <class T>
+int count_distinct(const std::vector<T>& differences);
 
 template <class T>
 class Adjoint {
@@ -60,8 +74,7 @@ class Adjoint {
 };
 
 template <class T>
-std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise,
-                                         const LayerOptions& options);
+std::unique_ptr<Adjoint<T>> make_adjoint(Item<T>& item, const PairwiseAdjoint<T>& pairwise);
 
 /// Volumes of [H, W, padded L] that an adjoint holds.
 int64_t adjoint_volumes(const LayerOptions& options, int connectivity);

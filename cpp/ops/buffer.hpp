@@ -40,7 +40,8 @@ class Arena {
   std::byte* end_ = nullptr;
 };
 
-/// `size` zero-initialised elements, owned, or taken from an arena that has room for them.
+/// `size` zero-initialised elements, owned, or taken from an arena that has room for them. What
+/// Backend::zeroed() makes may lie on a GPU.
 template <class T>
 class Buffer {
  public:
@@ -54,6 +55,13 @@ class Buffer {
     } else {
       clear();
     }
+  }
+  /// Memory of somebody else, as it is.
+  static Buffer borrowed(T* data, int64_t size) {
+    Buffer b;
+    b.data_ = data;
+    b.size_ = size;
+    return b;
   }
   Buffer(Buffer&& other) noexcept
       : size_(std::exchange(other.size_, 0)),

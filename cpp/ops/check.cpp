@@ -49,7 +49,7 @@ void check_edge_weights(const Problem<T>& p) {
 }  // namespace
 
 template <class T>
-void check_problem(const Problem<T>& p) {
+void check_shape(const Problem<T>& p) {
   if (p.batch < 1 || p.height < 1 || p.width < 1 || p.labels < 1) {
     bad("unary: expected a non-empty [B, H, W, L], got shape " +
         shape_text(p.batch, p.height, p.width, p.labels));
@@ -80,11 +80,14 @@ void check_problem(const Problem<T>& p) {
     bad("pairwise: expected V below 1e12, got V(0, " + std::to_string(p.labels - 1) +
         ") = " + number(largest));
   }
-  if (p.edge_weights != nullptr) {
-    check_edge_weights(p);
-  } else if (!(p.weight >= T(0) && p.weight < T(1e12))) {
+  if (p.edge_weights == nullptr && !(p.weight >= T(0) && p.weight < T(1e12)))
     bad("weights: expected a number in [0, 1e12), got " + number(static_cast<double>(p.weight)));
-  }
+}
+
+template <class T>
+void check_problem(const Problem<T>& p) {
+  check_shape(p);
+  if (p.edge_weights != nullptr) check_edge_weights(p);
 }
 
 template <class T>
@@ -143,6 +146,53 @@ void check_options(const Problem<T>& p, const Options& o) {
     check_labels("init", o.init_labels, p.batch, p.height, p.width, p.labels);
 }
 
+template <class T>
+void check_layer(const Problem<T>& p, const LayerOptions& o) {
+  check_shape(p);
+  check_options(p, o);
+  switch (o.solver) {
+    case Solver::SGM:
+    case Solver::ISGMR:
+    case Solver::TRWP:
+    case Solver::BP:
+    case Solver::MeanField:
+      break;
+    default:
+      bad("solver: expected SGM, ISGMR, TRWP, BP or MeanField for a layer");
+  }
+  if (p.labels > 65535)
+    bad("unary: expected at most 65535 labels for a layer, got L = " + std::to_string(p.labels));
+  if (!(o.temperature == 0.0 || (o.temperature >= 1e-6 && o.temperature <= 1e6))) {
+    bad("temperature: expected 0 (hard minima) or a number in [1e-6, 1e6], got " +
+        std::to_string(o.temperature));
+  }
+  const bool soft = o.solver == Solver::ISGMR || o.solver == Solver::TRWP || o.solver == Solver::BP;
+  if (o.temperature > 0.0 && !soft)
+    bad("temperature: only ISGMR, TRWP and BP have soft minima, got " +
+        std::to_string(o.temperature));
+  if (o.store_every < 1)
+    bad("store_every: expected a number >= 1, got " + std::to_string(o.store_every));
+}
+
+template <class T>
+void check_gradients(const Problem<T>& p, const void* tape, const T* grad_costs,
+                     const Gradients<T>& g) {
+  if (tape == nullptr) bad("tape: expected what layer_forward() wrote, got a null pointer");
+  if (grad_costs == nullptr) bad("grad_costs: expected an array, got a null pointer");
+  if (g.edge_weights != nullptr && p.edge_weights == nullptr)
+    bad("gradients.edge_weights: the problem has no edge weights; ask for the scalar's");
+  if (g.weight != nullptr && p.edge_weights != nullptr)
+    bad("gradients.weight: the problem has edge weights, not a scalar");
+}
+
+template void check_shape<float>(const Problem<float>&);
+template void check_shape<double>(const Problem<double>&);
+template void check_layer<float>(const Problem<float>&, const LayerOptions&);
+template void check_layer<double>(const Problem<double>&, const LayerOptions&);
+template void check_gradients<float>(const Problem<float>&, const void*, const float*,
+                                     const Gradients<float>&);
+template void check_gradients<double>(const Problem<double>&, const void*, const double*,
+                                      const Gradients<double>&);
 template void check_problem<float>(const Problem<float>&);
 template void check_problem<double>(const Problem<double>&);
 template bool check_unary_values<float>(const Problem<float>&, int);

@@ -2,11 +2,16 @@
 // Argument checks shared by the ops. Messages name the argument, what it was and what was expected.
 #pragma once
 
-#include "mrfcore/minimize.hpp"
+#include "mrfcore/layer.hpp"
 
 namespace mrfcore {
 
-/// Sizes, connectivity, table size, weights. Does not look at the unaries' values.
+/// Sizes, connectivity, table size, a common weight: all that can be told without looking at
+/// arrays.
+template <class T>
+void check_shape(const Problem<T>& problem);
+
+/// check_shape(), and edge weights. Does not look at the unaries' values.
 template <class T>
 void check_problem(const Problem<T>& problem);
 
@@ -19,5 +24,14 @@ void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_
 
 template <class T>
 void check_options(const Problem<T>& problem, const Options& options);
+
+/// check_shape(), check_options(), and what a layer wants beyond.
+template <class T>
+void check_layer(const Problem<T>& problem, const LayerOptions& options);
+
+/// What layer_backward() is asked for.
+template <class T>
+void check_gradients(const Problem<T>& problem, const void* tape, const T* grad_costs,
+                     const Gradients<T>& gradients);
 
 }  // namespace mrfcore

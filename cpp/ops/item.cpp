@@ -34,46 +34,43 @@ UnaryScan scan_unary(const T* unary, int64_t size, int threads) {
 }
 
 template <class T>
-Item<T>::Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
-              int thread_count, cpu::Control* c, bool may_forbid, LayerState<T> layer_state)
-    : problem(p),
-      options(o),
-      kernels(k),
-      index(item),
-      threads(thread_count),
-      control(c),
-      layer(layer_state) {
-  shape = {p.height, p.width, static_cast<int>(p.labels), round_up(p.labels, k.lanes),
-           p.connectivity};
-  weights = item_weights(p, item);
-  unary = raw_unary();
-  if (!may_forbid && shape.stride == p.labels) return;
-  padded = new_volume();
-  T* to = padded.data();
-  const T* from = unary;
-  const int64_t labels = p.labels, stride = shape.stride;
+Item<T> cpu_item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& kernels,
+                 Backend<T>& backend, int64_t index, int threads, cpu::Control* control,
+                 bool may_forbid) {
+  Item<T> item{.problem = p,
+               .options = o,
+               .backend = backend,
+               .index = index,
+               .threads = threads,
+               .control = control,
+               .shape = {p.height, p.width, static_cast<int>(p.labels),
+                         round_up(p.labels, kernels.lanes), p.connectivity},
+               .weights = item_weights(p, index),
+               .unary = nullptr,
+               .padded = {},
+               .layer = {}};
+  item.unary = item.raw_unary();
+  const int64_t labels = p.labels, stride = item.shape.stride;
+  if (!may_forbid && stride == labels) return item;
+  item.padded = item.new_volume();
+  T* to = item.padded.data();
+  const T* from = item.unary;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < shape.pixels(); ++i) {
+  for (int64_t i = 0; i < p.pixels(); ++i) {
     for (int64_t l = 0; l < labels; ++l)
       to[i * stride + l] = std::min(from[i * labels + l], cpu::kForbidden<T>);
     for (int64_t l = labels; l < stride; ++l) to[i * stride + l] = cpu::kForbidden<T>;
   }
-  unary = to;
+  item.unary = to;
+  return item;
 }
 
-template <class T>
-OwnedPlan<T> Item<T>::plan(T scale) const {
-  const T uniform = weights.scale * scale;
-  const bool soft = layer.temperature > T(0);
-  OwnedPlan<T> made(problem.pairwise, problem.labels, kernels.lanes,
-                    soft ? MinConvolution::General : options.min_convolution,
-                    weights.per_edge == nullptr ? &uniform : nullptr);
-  if (soft) made.soften(layer.temperature);
-  return made;
-}
-
-template struct Item<float>;
-template struct Item<double>;
+#define MRF_INSTANTIATE(T)                                                                \
+  template Item<T> cpu_item<T>(const Problem<T>&, const Options&, const cpu::Kernels<T>&, \
+                               Backend<T>&, int64_t, int, cpu::Control*, bool);
+MRF_INSTANTIATE(float)
+MRF_INSTANTIATE(double)
+#undef MRF_INSTANTIATE
 template UnaryScan scan_unary<float>(const float*, int64_t, int);
 template UnaryScan scan_unary<double>(const double*, int64_t, int);
 

@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// One batch item, made ready for the kernels.
+// Batch items, made ready for the kernels.
 #pragma once
-
-#include <memory>
 
 #include "cpu/kernels.hpp"
 #include "mrfcore/minimize.hpp"
-#include "ops/buffer.hpp"
+#include "ops/backend.hpp"
 #include "ops/control.hpp"
-#include "ops/plan.hpp"
 
 namespace mrfcore {
 
 template <class T>
 class Records;
 
-/// What a differentiable layer adds to an item: soft minima, records for the backward pass, memory
-/// of the caller.
+/// What a differentiable layer adds to an item: soft minima, records for the backward pass.
 template <class T>
 struct LayerState {
   T temperature = T(0);
   const Records<T>* records = nullptr;  ///< of the present segment; null: nothing is kept
   int first_iteration = 0;              ///< of that segment
-  Arena* arena = nullptr;
 };
 
+/// One batch item, or several that a GPU works on side by side.
 template <class T>
 struct Item {
   const Problem<T>& problem;
   const Options& options;
-  const cpu::Kernels<T>& kernels;
-  int64_t index;
-  int threads;
-  cpu::Control* control;
-  cpu::GridShape shape;
+  Backend<T>& backend;
+  int64_t index;      ///< of the first item
+  int64_t items = 1;  ///< how many; memory is theirs one after the other
+  int threads = 1;
+  cpu::Control* control = nullptr;
+  cpu::GridShape shape;  ///< of one item
   cpu::EdgeWeightView<T> weights;
   const T* unary;  ///< padded rows, forbidden labels finite: the caller's own memory where that is
                    ///< already so
   Buffer<T> padded;
   LayerState<T> layer;
 
-  /// may_forbid: false promises that no unary is +inf.
-  Item(const Problem<T>& p, const Options& o, const cpu::Kernels<T>& k, int64_t item,
-       int thread_count, cpu::Control* c, bool may_forbid, LayerState<T> layer_state = {});
+  int64_t volume() const { return items * shape.volume(); }
+  int64_t pixels() const { return items * shape.pixels(); }
+  int64_t cells() const { return pixels() * shape.labels; }
 
-  /// Zeroed volume [H, W, stride].
-  Buffer<T> new_volume() const { return Buffer<T>(shape.volume(), layer.arena); }
-
-  const T* raw_unary() const { return problem.unary + index * problem.pixels() * problem.labels; }
-  /// Plan for this item's potential and weights, times `scale`.
-  OwnedPlan<T> plan(T scale = T(1)) const;
+  /// Zeroed volume [items, H, W, stride].
+  Buffer<T> new_volume() const { return backend.template zeroed<T>(volume()); }
+  const T* raw_unary() const { return problem.unary + index * shape.pixels() * shape.labels; }
 };
+
+/// An item for the CPU. may_forbid: false promises that no unary is +inf.
+template <class T>
+Item<T> cpu_item(const Problem<T>& problem, const Options& options, const cpu::Kernels<T>& kernels,
+                 Backend<T>& backend, int64_t index, int threads, cpu::Control* control,
+                 bool may_forbid);
 
 /// What the scan of an item's unaries found.
 struct UnaryScan {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Schedules of local updates: mean field and iterated conditional modes.
-#include <algorithm>
-
 #include "ops/schedule.hpp"
 #include "ops/tape.hpp"
 
@@ -16,28 +14,30 @@ class MeanFieldSchedule final : public Schedule<T> {
         // A weight common to all edges goes into the table: no rounding, no product, per neighbour.
         weights_(item.weights.per_edge == nullptr ? cpu::EdgeWeightView<T>{nullptr, T(1)}
                                                   : item.weights),
-        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride,
-                item.weights.per_edge == nullptr ? item.weights.scale : T(1)),
+        tables_(item.backend.tables(item,
+                                    item.weights.per_edge == nullptr ? item.weights.scale : T(1))),
         costs_(item.new_volume()),
         beliefs_(item.new_volume()) {
-    std::copy_n(item.unary, item.shape.volume(), costs_.data());  // c starts as theta
+    item.backend.copy_values(costs_.data(), item.unary, item.volume());  // c starts as theta
   }
 
   void iterate() override {
     const Item<T>& it = this->item_;
     const T scale =
         it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
-    it.kernels.mean_field_step({it.shape, weights_, scale, tables_.forward(), tables_.backward(),
+    it.backend.mean_field_step({it.shape, weights_, scale, tables_.forward(), tables_.backward(),
                                 it.problem.pairwise.symmetric(), it.unary, costs_.data(),
                                 beliefs_.data(), it.threads, it.control});
     const int record = this->record_index(done_++);
-    if (record >= 0)
-      std::copy_n(beliefs_.data(), beliefs_.size(), it.layer.records->beliefs(record));
+    if (record < 0) return;
+    it.backend.copy_values(it.layer.records->beliefs(record), beliefs_.data(), beliefs_.size());
   }
 
-  void save(T* to, int64_t) override { std::copy_n(costs_.data(), costs_.size(), to); }
+  void save(T* to, int64_t) override {
+    this->item_.backend.copy_values(to, costs_.data(), costs_.size());
+  }
   void restore(const T* from, int64_t, int done) override {
-    std::copy_n(from, costs_.size(), costs_.data());
+    this->item_.backend.copy_values(costs_.data(), from, costs_.size());
     done_ = done;
   }
 
@@ -57,11 +57,12 @@ class IcmSchedule final : public Schedule<T> {
  public:
   explicit IcmSchedule(Item<T>& item)
       : Schedule<T>(item),
-        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)),
-        labels_(item.shape.pixels()) {
+        tables_(item.backend.tables(item, T(1))),
+        labels_(item.backend.template zeroed<int32_t>(item.pixels())) {
     if (item.options.init_labels != nullptr) {
-      std::copy_n(item.options.init_labels + item.index * item.shape.pixels(), labels_.size(),
-                  labels_.data());
+      item.backend.copy_values(labels_.data(),
+                               item.options.init_labels + item.index * item.shape.pixels(),
+                               labels_.size());
     } else {
       this->gather(item.unary, nullptr, 0, nullptr, nullptr, labels_.data());
     }
@@ -75,7 +76,7 @@ class IcmSchedule final : public Schedule<T> {
   /// Costs are those of each node with its neighbours' labels fixed (Eq 2.31); theta before the
   /// first iteration.
   void read(int32_t* labels, T* costs) override {
-    if (labels != nullptr) std::copy_n(labels_.data(), labels_.size(), labels);
+    if (labels != nullptr) this->item_.backend.copy_values(labels, labels_.data(), labels_.size());
     if (costs == nullptr) return;
     if (started_) {
       sweep(costs);
@@ -87,7 +88,7 @@ class IcmSchedule final : public Schedule<T> {
  private:
   void sweep(T* costs) {
     const Item<T>& it = this->item_;
-    it.kernels.icm_sweep({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
+    it.backend.icm_sweep({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
                           labels_.data(), costs, it.threads, it.control});
   }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Schedules made of sweeps: SGM, ISGMR (Alg 1), TRWP (Alg 2), loopy BP, and exact dynamic
 // programming on chains.
-#include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "ops/schedule.hpp"
@@ -17,7 +15,8 @@ class SgmSchedule final : public Schedule<T> {
  public:
   explicit SgmSchedule(Item<T>& item) : Schedule<T>(item), sum_(item.new_volume()) {
     if (item.options.head == SGMHead::Zero) {
-      head_row_ = Buffer<T>(item.shape.stride);
+      head_row_ = item.backend.template zeroed<T>(item.shape.stride);
+      // No padding on a GPU, whose memory is not to be touched from here.
       for (int64_t l = item.shape.labels; l < item.shape.stride; ++l)
         head_row_.data()[l] = cpu::kForbidden<T>;
     }
@@ -28,9 +27,9 @@ class SgmSchedule final : public Schedule<T> {
     const int record = this->record_index(done_);
     const Records<T>* records = it.layer.records;
     if (done_ > 0) feed_back(record < 0 ? nullptr : records->cost_minima(record));
-    sum_.clear();
+    it.backend.clear(sum_.data(), sum_.bytes());
     const T scale = sgm_weight_scale<T>(done_, it.shape.connectivity);
-    const OwnedPlan<T> plan = it.plan(scale);
+    const OwnedPlan<T> plan = it.backend.plan(it, scale);
     const T* unary = next_unary_ ? next_unary_.data() : it.unary;
     for (int pair = 0; pair < it.problem.pairs(); ++pair) {
       cpu::SweepArgs<T> args{};
@@ -49,7 +48,7 @@ class SgmSchedule final : public Schedule<T> {
       }
       args.threads = it.threads;
       args.control = it.control;
-      it.kernels.sweep_pair(args);
+      it.backend.sweep_pair(args);
     }
     ++done_;
   }
@@ -58,43 +57,23 @@ class SgmSchedule final : public Schedule<T> {
     this->gather(done_ > 0 ? sum_.data() : this->item_.unary, nullptr, 0, nullptr, costs, labels);
   }
 
-  void save(T* to, int64_t) override { std::copy_n(sum_.data(), sum_.size(), to); }
+  void save(T* to, int64_t) override {
+    this->item_.backend.copy_values(to, sum_.data(), sum_.size());
+  }
   void restore(const T* from, int64_t, int done) override {
-    std::copy_n(from, sum_.size(), sum_.data());
+    this->item_.backend.copy_values(sum_.data(), from, sum_.size());
     done_ = done;
   }
 
  private:
-  /// The cost becomes the next unary, less each pixel's minimum, without which it would lose a
-  /// digit to that constant. Cost and weights are divided by the number of directions, a power of
-  /// two: exact, changes no label, and does not overflow after thirty iterations as the undivided
-  /// form does. Weights must not vanish either, or ties that they alone decide would stay
-  /// undecided: once they are small, costs grow instead, up to a limit that no label has a chance
-  /// beyond.
+  /// The cost becomes the next unary. It and the weights are divided by the number of directions
+  /// (sgm_share), a power of two: exact, changes no label, and does not overflow after thirty
+  /// iterations as the undivided form does.
   void feed_back(void* minima) {
-    if (!next_unary_) next_unary_ = this->item_.new_volume();
-    constexpr T forbidden = cpu::kForbidden<T> / T(64), limit = forbidden / T(64);
-    const cpu::GridShape& shape = this->item_.shape;
-    const T share = sgm_share<T>(done_, shape.connectivity);
-    T* to = next_unary_.data();
-    const T* from = sum_.data();
-    const int64_t stride = shape.stride;
-#pragma omp parallel for num_threads(this->item_.threads) if (this->item_.threads > 1)
-    for (int64_t i = 0; i < shape.pixels(); ++i) {
-      const T* row = from + i * stride;
-      const int64_t best = std::min_element(row, row + shape.labels) - row;
-      const T lowest = row[best];
-      for (int64_t l = 0; l < stride; ++l) {
-        to[i * stride + l] =
-            row[l] < forbidden ? std::min((row[l] - lowest) * share, limit) : cpu::kForbidden<T>;
-      }
-      if (minima == nullptr) continue;
-      if (shape.labels <= cpu::kByteLabels) {
-        static_cast<uint8_t*>(minima)[i] = static_cast<uint8_t>(best);
-      } else {
-        static_cast<uint16_t*>(minima)[i] = static_cast<uint16_t>(best);
-      }
-    }
+    Item<T>& it = this->item_;
+    if (!next_unary_) next_unary_ = it.new_volume();
+    it.backend.feed_back(it, sum_.data(), sgm_share<T>(done_, it.shape.connectivity),
+                         next_unary_.data(), minima);
   }
 
   Buffer<T> sum_, next_unary_, head_row_;
@@ -108,7 +87,7 @@ class MessageSchedule : public Schedule<T> {
  public:
   explicit MessageSchedule(Item<T>& item)
       : Schedule<T>(item),
-        plan_(item.plan()),
+        plan_(item.backend.plan(item, T(1))),
         sum_(item.new_volume()),
         rule_(rule_of(item.options.solver)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
@@ -133,16 +112,20 @@ class MessageSchedule : public Schedule<T> {
                  costs, labels);
   }
 
-  double lower_bound() override { return this->chain_bound(messages_.data()); }
+  std::vector<double> lower_bounds() override {
+    return this->item_.backend.chain_bounds(this->item_, messages_.data());
+  }
 
   void save(T* to, int64_t apart) override {
-    for (const T* message : messages_)
-      to = std::copy_n(message, sum_.size(), to) + (apart - sum_.size());
+    for (const T* message : messages_) {
+      this->item_.backend.copy_values(to, message, sum_.size());
+      to += apart;
+    }
     refresh_sum();  // as restore() must
   }
   void restore(const T* from, int64_t apart, int done) override {
     for (T* message : messages_) {
-      std::copy_n(from, sum_.size(), message);
+      this->item_.backend.copy_values(message, from, sum_.size());
       from += apart;
     }
     done_ = done;
@@ -181,7 +164,7 @@ class MessageSchedule : public Schedule<T> {
     }
     args.threads = it.threads;
     args.control = it.control;
-    it.kernels.sweep_pair(args);
+    it.backend.sweep_pair(args);
   }
 
   /// Soft minima have no arg-min: their backward pass starts from the messages.
@@ -189,8 +172,9 @@ class MessageSchedule : public Schedule<T> {
     const int record = this->record_index(done_);
     if (record < 0) return;
     for (int r = 0; r < this->item_.shape.connectivity; ++r) {
-      std::copy_n(messages_[static_cast<size_t>(r)], sum_.size(),
-                  this->item_.layer.records->messages(record, r));
+      const T* message = messages_[static_cast<size_t>(r)];
+      this->item_.backend.copy_values(this->item_.layer.records->messages(record, r), message,
+                                      sum_.size());
     }
   }
 
@@ -213,23 +197,17 @@ template <class T>
 class ChainSchedule final : public MessageSchedule<T> {
  public:
   explicit ChainSchedule(Item<T>& item)
-      : MessageSchedule<T>(item),
-        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)) {}
+      : MessageSchedule<T>(item), tables_(item.backend.tables(item, T(1))) {}
 
   int enough_iterations() const override { return 1; }
 
   void read(int32_t* labels, T* costs) override {
     const Item<T>& it = this->item_;
-    it.kernels.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
+    it.backend.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
                             this->messages().data(), labels, it.threads, it.control});
     if (costs == nullptr) return;
     MessageSchedule<T>::read(nullptr, costs);
-    const T optimum = static_cast<T>(item_energy(it.problem, it.index, labels, it.threads));
-    for (int64_t i = 0; i < it.shape.pixels(); ++i) {
-      T* row = costs + i * it.shape.labels;
-      const T lowest = *std::min_element(row, row + it.shape.labels);
-      for (int64_t l = 0; l < it.shape.labels; ++l) row[l] = row[l] - lowest + optimum;
-    }
+    it.backend.level_costs(it, labels, costs);
   }
 
  private:

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// minimize(): checks, memory, the batch, and the loop around a schedule (tracing, stopping, keeping
-// the best).
+// minimize() on the CPU: checks, memory, the batch.
 #include "mrfcore/minimize.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <exception>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -16,136 +13,12 @@
 #include "mrfcore/error.hpp"
 #include "mrfcore/runtime.hpp"
 #include "ops/check.hpp"
+#include "ops/cpu_backend.hpp"
 #include "ops/dispatch.hpp"
-#include "ops/schedule.hpp"
+#include "ops/item_run.hpp"
 
 namespace mrfcore {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-double relative_gap(double energy, double bound) {
-  return (energy - bound) / std::max(std::fabs(energy), std::numeric_limits<double>::min());
-}
-
-/// The loop around one item's schedule.
-template <class T>
-class ItemRun {
- public:
-  ItemRun(Item<T>& item, int32_t* labels, T* costs)
-      : item_(item), options_(item.options), labels_(labels), costs_(costs) {
-    report_.lower_bound = kNaN;
-  }
-
-  ItemReport run() {
-    if (options_.iterations == 0) return without_iterations();
-    const std::unique_ptr<Schedule<T>> schedule = make_schedule(item_);
-    const int iterations = std::min(options_.iterations, schedule->enough_iterations());
-    for (int k = 1; k <= iterations; ++k) {
-      schedule->iterate();
-      throw_if_interrupted();
-      report_.iterations = k;
-      if (watches() && observe(*schedule, k)) break;
-    }
-    finish(*schedule);
-    throw_if_interrupted();
-    return std::move(report_);
-  }
-
- private:
-  bool watches() const {
-    return options_.trace || options_.tolerance || options_.gap_tolerance || options_.keep_best ||
-           options_.callback;
-  }
-  bool watches_bound() const {
-    return options_.gap_tolerance ||
-           (options_.lower_bound && (options_.trace || options_.callback));
-  }
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-  void throw_if_interrupted() const { cpu::throw_if_stopped(*item_.control); }
-  /// Labels that an interrupted read left unwritten must not be looked at.
-  void read(Schedule<T>& schedule, T* costs) {
-    schedule.read(labels_, costs);
-    throw_if_interrupted();
-  }
-  double energy_of(const int32_t* labels) const {
-    return item_energy(item_.problem, item_.index, labels, item_.threads);
-  }
-  /// Any of a solver's bounds is a bound: keep the largest.
-  double take_bound(Schedule<T>& schedule) {
-    const double bound = schedule.lower_bound();
-    if (!(report_.lower_bound >= bound)) report_.lower_bound = bound;
-    return bound;
-  }
-
-  /// Energy and bound after iteration k; true if the item should stop here.
-  bool observe(Schedule<T>& schedule, int k) {
-    read(schedule, nullptr);
-    const double energy = energy_of(labels_);
-    const double bound = watches_bound() ? take_bound(schedule) : kNaN;
-    throw_if_interrupted();
-    if (options_.trace) {
-      report_.trace_energy.push_back(energy);
-      report_.trace_bound.push_back(bound);
-      report_.trace_seconds.push_back(seconds());
-    }
-    if (options_.keep_best && !(energy >= best_energy_)) {
-      best_energy_ = energy;
-      best_labels_.assign(labels_, labels_ + item_.shape.pixels());
-    }
-    const double before = last_energy_;
-    last_energy_ = energy;
-    bool stop = options_.tolerance && k > 1 &&
-                std::fabs(before - energy) <= *options_.tolerance * std::fabs(before);
-    const double lowest = options_.keep_best ? best_energy_ : energy;
-    stop = stop || (options_.gap_tolerance &&
-                    relative_gap(lowest, report_.lower_bound) <= *options_.gap_tolerance);
-    if (options_.callback) {
-      stop = options_.callback({item_.index, k, options_.iterations, energy, bound, seconds()}) ||
-             stop;
-    }
-    return stop;
-  }
-
-  void finish(Schedule<T>& schedule) {
-    read(schedule, costs_);
-    if (options_.keep_best) std::copy(best_labels_.begin(), best_labels_.end(), labels_);
-    report_.energy = energy_of(labels_);
-    if (options_.lower_bound && !watches_bound()) take_bound(schedule);
-    if (!options_.lower_bound && !options_.gap_tolerance) report_.lower_bound = kNaN;
-  }
-
-  ItemReport without_iterations() {
-    Options plain = options_;
-    plain.solver =
-        Solver::MeanField;  // before any iteration its costs are theta and its labels their arg-min
-    plain.init_labels = nullptr;
-    Item<T> item(item_.problem, plain, item_.kernels, item_.index, item_.threads, item_.control,
-                 true);
-    const std::unique_ptr<Schedule<T>> schedule = make_schedule(item);
-    read(*schedule, costs_);
-    if (options_.init_labels != nullptr && options_.solver == Solver::ICM) {
-      std::copy_n(options_.init_labels + item_.index * item_.shape.pixels(), item_.shape.pixels(),
-                  labels_);
-    }
-    report_.energy = energy_of(labels_);
-    if (options_.lower_bound) take_bound(*schedule);
-    throw_if_interrupted();
-    return std::move(report_);
-  }
-
-  Item<T>& item_;
-  const Options& options_;
-  int32_t* labels_;
-  T* costs_;
-  ItemReport report_;
-  std::vector<int32_t> best_labels_;
-  double best_energy_ = std::numeric_limits<double>::infinity();
-  double last_energy_ = kNaN;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 std::string gibibytes(int64_t bytes) {
   const std::string text = std::to_string(static_cast<double>(bytes) / (1 << 30));
@@ -174,10 +47,11 @@ ItemReport run_item(const Problem<T>& problem, const Options& options, const Out
   // Below this a parallel region costs more than it saves.
   constexpr int64_t kParallelCells = 1 << 14;
   const int useful = problem.pixels() * problem.labels < kParallelCells ? 1 : threads;
-  Item<T> item(problem, options, kernels, b, useful, &control, may_forbid);
+  CpuBackend<T> backend(kernels);
+  Item<T> item = cpu_item(problem, options, kernels, backend, b, useful, &control, may_forbid);
   T* costs =
       outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;
-  return ItemRun<T>(item, outputs.labels + b * problem.pixels(), costs).run();
+  return run_schedule(item, outputs.labels + b * problem.pixels(), costs)[0];
 }
 
 /// Small items side by side, one thread each.

@@ -41,40 +41,43 @@ int doubling_steps_for(int64_t distance) {
 }  // namespace
 
 template <class T>
-void OwnedPlan<T>::choose(const Potential& potential, MinConvolution path) {
-  const int64_t labels = plan_.labels;
-  plan_.kind = MinConvolutionKind::Table;
-  plan_.cap = static_cast<T>(potential(0, labels - 1));  // all but tables grow with |l - m|
-  if (path == MinConvolution::General) return;
+cpu::MinConvolutionPlan<T> choose_plan(const Potential& potential, int64_t labels,
+                                       MinConvolution path) {
+  cpu::MinConvolutionPlan<T> plan{};
+  plan.labels = static_cast<int>(labels);
+  plan.kind = MinConvolutionKind::Table;
+  plan.cap = static_cast<T>(potential(0, labels - 1));  // all but tables grow with |l - m|
+  if (path == MinConvolution::General) return plan;
   const double a = potential.a();
   switch (potential.kind()) {
     case PotentialKind::Potts:
-      plan_.kind = MinConvolutionKind::Potts;
+      plan.kind = MinConvolutionKind::Potts;
       break;
     case PotentialKind::SGMPenalty:
-      plan_.kind = MinConvolutionKind::SGMPenalty;
-      plan_.p1 = static_cast<T>(a);
-      plan_.cap = static_cast<T>(potential.b());
+      plan.kind = MinConvolutionKind::SGMPenalty;
+      plan.p1 = static_cast<T>(a);
+      plan.cap = static_cast<T>(potential.b());
       break;
     case PotentialKind::TruncatedLinear:
-      plan_.kind = MinConvolutionKind::TruncatedLinear;
-      plan_.doubling_steps = doubling_steps_for(last_below(a, labels));
+      plan.kind = MinConvolutionKind::TruncatedLinear;
+      plan.doubling_steps = doubling_steps_for(last_below(a, labels));
       break;
     case PotentialKind::TruncatedQuadratic: {
       const int64_t band = last_below(std::sqrt(a), labels);
-      plan_.kind =
+      plan.kind =
           band <= kLargestShiftBand ? MinConvolutionKind::Shift : MinConvolutionKind::Envelope;
-      plan_.band = static_cast<int>(band);
+      plan.band = static_cast<int>(band);
       break;
     }
     case PotentialKind::Huber:
     case PotentialKind::Cauchy:
-      plan_.kind = MinConvolutionKind::Shift;
-      plan_.band = static_cast<int>(labels - 1);
+      plan.kind = MinConvolutionKind::Shift;
+      plan.band = static_cast<int>(labels - 1);
       break;
     case PotentialKind::Table:
       break;
   }
+  return plan;
 }
 
 template <class T>
@@ -96,9 +99,8 @@ int64_t OwnedPlan<T>::guard_for(int64_t lanes) const {
 template <class T>
 OwnedPlan<T>::OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes,
                         MinConvolution path, const T* uniform_weight) {
-  plan_.labels = static_cast<int>(labels);
+  plan_ = choose_plan<T>(potential, labels, path);
   plan_.stride = round_up(labels, lanes);
-  choose(potential, path);
   plan_.guard = guard_for(lanes);
   if (plan_.kind == MinConvolutionKind::Shift) {
     for (int64_t d = 0; d <= plan_.band; ++d) shift_.push_back(static_cast<T>(potential(d, 0)));
@@ -115,6 +117,10 @@ OwnedPlan<T>::OwnedPlan(const Potential& potential, int64_t labels, int64_t lane
 
 template struct PotentialTables<float>;
 template struct PotentialTables<double>;
+template cpu::MinConvolutionPlan<float> choose_plan<float>(const Potential&, int64_t,
+                                                           MinConvolution);
+template cpu::MinConvolutionPlan<double> choose_plan<double>(const Potential&, int64_t,
+                                                             MinConvolution);
 template class OwnedPlan<float>;
 template class OwnedPlan<double>;
 

@@ -26,6 +26,11 @@ struct PotentialTables {
   const T* backward() const { return transposed ? transposed.data() : table.data(); }
 };
 
+/// What is chosen for a potential; neither tables nor anything that depends on vectors.
+template <class T>
+cpu::MinConvolutionPlan<T> choose_plan(const Potential& potential, int64_t labels,
+                                       MinConvolution path);
+
 /// A min-convolution plan together with the memory it points into.
 template <class T>
 class OwnedPlan {
@@ -34,6 +39,8 @@ class OwnedPlan {
   /// null for per-edge.
   OwnedPlan(const Potential& potential, int64_t labels, int64_t lanes, MinConvolution path,
             const T* uniform_weight);
+  /// A plan whose memory somebody else keeps.
+  explicit OwnedPlan(const cpu::MinConvolutionPlan<T>& plan) : plan_(plan) {}
 
   const cpu::MinConvolutionPlan<T>& get() const { return plan_; }
   /// Soft minima instead of minima; for plans by table.
@@ -43,7 +50,6 @@ class OwnedPlan {
   }
 
  private:
-  void choose(const Potential& potential, MinConvolution path);
   int64_t guard_for(int64_t lanes) const;
 
   cpu::MinConvolutionPlan<T> plan_{};

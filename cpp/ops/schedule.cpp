@@ -1,58 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/schedule.hpp"
 
-#include <algorithm>
-
-#include "core/scanline.hpp"
-
 namespace mrfcore {
 
 template <class T>
 void Schedule<T>::gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
                          int32_t* labels) {
-  item_.kernels.gather(
+  item_.backend.gather(
       {item_.shape, unary, messages, count, sum, costs, labels, item_.threads, item_.control});
-}
-
-template <class T>
-double Schedule<T>::chain_bound(const T* const* messages) {
-  const cpu::EdgeWeightView<T>& w = item_.weights;
-  const double scale = static_cast<double>(w.scale);
-  if (!bound_plan_) {
-    const int64_t lanes =
-        std::max<int64_t>(1, item_.kernels.lanes * static_cast<int64_t>(sizeof(T)) / 8);
-    bound_plan_ = std::make_unique<OwnedPlan<double>>(item_.problem.pairwise, item_.problem.labels,
-                                                      lanes, item_.options.min_convolution,
-                                                      w.per_edge == nullptr ? &scale : nullptr);
-    if (w.per_edge != nullptr) {
-      bound_weights_ = Buffer<double>(item_.problem.pairs() * item_.shape.pixels());
-      for (int64_t i = 0; i < bound_weights_.size(); ++i) {
-        bound_weights_.data()[i] = static_cast<double>(w.per_edge[i]);
-      }
-    }
-  }
-  // Every node lies on one scanline of each pair. Pairs without an edge in this image are left out,
-  // so that the bound of a chain is its exact minimum.
-  const cpu::GridShape& shape = item_.shape;
-  const double rho = 1.0 / core::pairs_inside(shape.connectivity, shape.height, shape.width);
-  double bound = 0.0;
-  for (int pair = 0; pair < static_cast<int>(item_.problem.pairs()); ++pair) {
-    if (!core::pair_inside(pair, shape.height, shape.width)) continue;
-    const core::PairGeometry g = core::pair_geometry(pair, shape.height, shape.width);
-    Buffer<double> minima(g.slots() * g.step);
-    item_.kernels.chain_bound({item_.shape,
-                               pair,
-                               {bound_weights_.data(), scale},
-                               &bound_plan_->get(),
-                               item_.unary,
-                               messages,
-                               rho,
-                               minima.data(),
-                               item_.threads,
-                               item_.control});
-    for (int64_t i = 0; i < minima.size(); ++i) bound += minima.data()[i];
-  }
-  return bound;
 }
 
 double trwp_rho(const Options& options, int connectivity) {

@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "ops/item.hpp"
 
@@ -21,9 +22,9 @@ class Schedule {
   virtual void iterate() = 0;
   /// Present labelling; costs too unless null. Must not change the state.
   virtual void read(int32_t* labels, T* costs) = 0;
-  /// A lower bound on the energy from the present state: chains of the reparametrised problem (spec
-  /// section 2).
-  virtual double lower_bound() { return chain_bound(nullptr); }
+  /// A lower bound on every item's energy from the present state: chains of the reparametrised
+  /// problem (spec section 2).
+  virtual std::vector<double> lower_bounds() { return item_.backend.chain_bounds(item_, nullptr); }
   /// The schedule is exact after this many iterations.
   virtual int enough_iterations() const { return std::numeric_limits<int>::max(); }
   /// Solvers of layers: the state after `done` iterations, to TapeLayout::snapshot_volumes()
@@ -37,16 +38,11 @@ class Schedule {
   int record_index(int done) const {
     return item_.layer.records == nullptr ? -1 : done - item_.layer.first_iteration;
   }
-  double chain_bound(const T* const* messages);
   /// arg-min over labels of theta + messages (Eq 3.7, 3.8).
   void gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
               int32_t* labels);
 
   Item<T>& item_;
-
- private:
-  std::unique_ptr<OwnedPlan<double>> bound_plan_;
-  Buffer<double> bound_weights_;
 };
 
 /// The schedule of the item's solver.

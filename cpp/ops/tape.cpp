@@ -13,11 +13,13 @@ int64_t aligned(int64_t bytes) { return round_up(bytes, kTapeAlignment); }
 }  // namespace
 
 template <class T>
-TapeLayout<T>::TapeLayout(const Problem<T>& p, const LayerOptions& o, int64_t stride)
+TapeLayout<T>::TapeLayout(const Problem<T>& p, const LayerOptions& o, int64_t padded_labels,
+                          int64_t items)
     : directions(p.connectivity),
       labels(p.labels),
-      pixels(p.pixels()),
-      volume(p.pixels() * stride),
+      stride(padded_labels),
+      pixels(items * p.pixels()),
+      volume(items * p.pixels() * padded_labels),
       solver(o.solver),
       soft(o.temperature > 0.0),
       iterations(o.iterations),

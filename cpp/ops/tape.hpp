@@ -9,14 +9,16 @@
 
 namespace mrfcore {
 
-/// Sizes and offsets, in bytes, of one item. Per iteration: arg-mins (hard minima), messages (soft
+/// Sizes and offsets, in bytes, of one item, or of several that are worked on side by side: their
+/// rows follow each other in every part. Per iteration: arg-mins (hard minima), messages (soft
 /// ones) or beliefs (mean field).
 template <class T>
 struct TapeLayout {
-  TapeLayout(const Problem<T>& problem, const LayerOptions& options, int64_t stride);
+  TapeLayout(const Problem<T>& problem, const LayerOptions& options, int64_t stride,
+             int64_t items = 1);
 
   int directions;
-  int64_t labels, pixels, volume;  ///< volume: elements of a padded one
+  int64_t labels, stride, pixels, volume;  ///< volume: elements of a padded one
   Solver solver;
   bool soft;
   int iterations;

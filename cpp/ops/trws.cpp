@@ -12,18 +12,18 @@ class TrwsSchedule final : public Schedule<T> {
  public:
   explicit TrwsSchedule(Item<T>& item)
       : Schedule<T>(item),
-        plan_(item.plan()),
-        tables_(item.problem.pairwise, item.problem.labels, item.shape.stride, T(1)),
-        row_bound_(item.shape.height) {
+        plan_(item.backend.plan(item, T(1))),
+        tables_(item.backend.tables(item, T(1))),
+        row_bound_(item.backend.template zeroed<double>(item.items * item.shape.height)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
-      volumes_.emplace_back(item.shape.volume());
+      volumes_.push_back(item.new_volume());
       messages_.push_back(volumes_.back().data());
     }
   }
 
   void iterate() override {
     pass(false);
-    row_bound_.clear();
+    this->item_.backend.clear(row_bound_.data(), row_bound_.bytes());
     pass(true);
     started_ = true;
   }
@@ -32,27 +32,27 @@ class TrwsSchedule final : public Schedule<T> {
   /// its low energies.
   void read(int32_t* labels, T* costs) override {
     const Item<T>& it = this->item_;
-    it.kernels.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
+    it.backend.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
                             messages_.data(), labels, it.threads, it.control});
     if (costs != nullptr) {
       this->gather(it.unary, messages_.data(), it.shape.connectivity, nullptr, costs, nullptr);
     }
   }
 
-  double lower_bound() override {
+  std::vector<double> lower_bounds() override {
+    Item<T>& it = this->item_;
     // In single precision the subtracted constants carry the rounding of whole unaries, and their
     // sum may pass the optimum; the chains' exact minima (in double) may not, and are the same
     // bound on 4-connected grids.
-    if (!started_ || sizeof(T) == sizeof(float)) return this->chain_bound(messages_.data());
-    double bound = 0.0;
-    for (int64_t y = 0; y < row_bound_.size(); ++y) bound += row_bound_.data()[y];
-    return bound;
+    if (!started_ || sizeof(T) == sizeof(float))
+      return it.backend.chain_bounds(it, messages_.data());
+    return it.backend.row_sums(it, row_bound_.data());
   }
 
  private:
   void pass(bool backward) {
     const Item<T>& it = this->item_;
-    it.kernels.trws_pass({it.shape, backward, it.weights, &plan_.get(), it.unary, messages_.data(),
+    it.backend.trws_pass({it.shape, backward, it.weights, &plan_.get(), it.unary, messages_.data(),
                           backward ? row_bound_.data() : nullptr, it.threads, it.control});
   }
 
