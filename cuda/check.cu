@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Are the edge weights numbers in [0, 1e12)? A warp per row of a pair, lanes along it; entries of
-// edges that leave the image are not looked at. Reads each weight once; the flag is written only
-// where something is wrong.
+// Are edge weights numbers in [0, 1e12), is a table finite? A warp per row of a pair, lanes along
+// it; entries of edges that leave the image are not looked at. Reads each weight once; the flag is
+// written only where something is wrong.
 #include "core/directions.hpp"
 #include "kernels.hpp"
 #include "warp_row.cuh"
@@ -41,7 +41,23 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
 }
 
+/// NaN fails the comparison, too.
+template <class T>
+__global__ void check_table_kernel(const T* table, int64_t size, int64_t items, int32_t* bad) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= size || (table[i] < T(1e12) && table[i] > T(-1e12))) return;
+  for (int64_t item = 0; item < items; ++item) atomicOr(bad + item, kBadTable);
+}
+
 }  // namespace
+
+template <class T>
+int check_table(const T* table, int64_t size, int64_t items, int32_t* bad, Stream stream) {
+  constexpr int64_t kThreads = 256;
+  MRF_LAUNCH(check_table_kernel<T>, dim3(static_cast<unsigned>((size + kThreads - 1) / kThreads)),
+             dim3(kThreads), 0, static_cast<cudaStream_t>(stream), table, size, items, bad);
+  return static_cast<int>(cudaGetLastError());
+}
 
 template <class T>
 int check_weights(const T* per_edge, const cpu::GridShape& shape, const Batch& batch, int32_t* bad,
@@ -61,5 +77,8 @@ template int check_weights<float>(const float*, const cpu::GridShape&, const Bat
                                   Stream);
 template int check_weights<double>(const double*, const cpu::GridShape&, const Batch&, int32_t*,
                                    Stream);
+
+template int check_table<float>(const float*, int64_t, int64_t, int32_t*, Stream);
+template int check_table<double>(const double*, int64_t, int64_t, int32_t*, Stream);
 
 }  // namespace mrfcore::cuda

@@ -83,6 +83,10 @@ template <class T>
 int check_weights(const T* per_edge, const cpu::GridShape& shape, const Batch& batch, int32_t* bad,
                   Stream stream);
 
+/// Sets kBadTable in all flags where a value is not finite or 1e12 or more in magnitude.
+template <class T>
+int check_table(const T* table, int64_t size, int64_t items, int32_t* bad, Stream stream);
+
 /// The next unary of SGM from the sum of its path costs: (sum - min sum) * share, as
 /// SgmSchedule::feed_back does. minima: tape of the labels of those minima, or null.
 template <class T>
@@ -92,6 +96,14 @@ int feed_back(const cpu::GridShape& shape, const T* sum, T share, T* unary, void
 template <class T>
 int feed_back_adjoint(const cpu::GridShape& shape, const T* grad_unary, T share, const void* minima,
                       T* grad_sum, const Batch& batch, Stream stream);
+
+/// costs [H, W, L] moved so that every node's lowest is its item's energy. energy: [items].
+template <class T>
+int level_costs(const cpu::GridShape& shape, const double* energy, T* costs, const Batch& batch,
+                Stream stream);
+/// to[i] = to[i] + from[i]
+template <class T>
+int add(T* to, const T* from, int64_t size, Stream stream);
 
 // --- mean field, ICM (local.cu ...) --------------------------------------------------------------
 

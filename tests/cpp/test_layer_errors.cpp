@@ -42,15 +42,21 @@ struct Call {
   }
 };
 
-/// Refused by all four functions.
-void expect_bad(const Problem<float>& p, const LayerOptions& options,
-                std::initializer_list<const char*> parts) {
+/// Refused by both passes.
+void expect_bad_values(const Problem<float>& p, const LayerOptions& options,
+                       std::initializer_list<const char*> parts) {
   Call call;
-  expect_error<Bad>([&] { layer_tape_bytes(p, options); }, parts);
-  expect_error<Bad>([&] { layer_workspace_bytes(p, options, false); }, parts);
   expect_error<Bad>([&] { call.forward(p, options); }, parts);
   expect_error<Bad>([&] { call.backward(p, options); }, parts);
   call.expect_untouched();
+}
+
+/// Refused by all four functions.
+void expect_bad(const Problem<float>& p, const LayerOptions& options,
+                std::initializer_list<const char*> parts) {
+  expect_error<Bad>([&] { layer_tape_bytes(p, options); }, parts);
+  expect_error<Bad>([&] { layer_workspace_bytes(p, options, false); }, parts);
+  expect_bad_values(p, options, parts);
 }
 
 TEST(LayerErrors, OfTheProblemAreNamed) {
@@ -82,7 +88,7 @@ TEST(LayerErrors, OfWeightsAreNamed) {
        {-0.5f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Instance<float> instance = small(2);
     instance.edge_weights[static_cast<size_t>(instance.weights_size()) + 20 + 2 * 5 + 3] = bad;
-    expect_bad(instance.problem(), options, {"weights", "[0, 1e12)", "[1, 2, 3]", "item 1"});
+    expect_bad_values(instance.problem(), options, {"weights", "[0, 1e12)", "[1, 2, 3]", "item 1"});
     instance = small(1, Weights::Scalar);
     instance.weight = bad;
     expect_bad(instance.problem(), options, {"weights", "[0, 1e12)", "got"});

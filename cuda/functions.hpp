@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one thing that libmrfcore_cuda exports: a table of functions. The library is opened on first
+// use, so that a machine without a driver (or without the library) loads all the rest.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels.hpp"
+
+namespace mrfcore::cuda {
+
+/// What is known of a GPU.
+struct DeviceProperties {
+  char name[256];
+  int major, minor;
+  int multiprocessors;
+  int64_t memory;  ///< bytes
+};
+
+/// Host functions that are no kernels. All return a cudaError_t as int.
+struct Runtime {
+  int (*device_count)(int* count);
+  int (*properties)(int device, DeviceProperties* to);
+  int (*versions)(int* driver, int* runtime);
+  int (*current_device)(int* device);
+  int (*set_device)(int device);
+  int (*free_memory)(int64_t* free, int64_t* total);  ///< of the current device
+  /// Copies to the host, in the order of the stream, and waits.
+  int (*to_host)(void* to, const void* from, int64_t bytes, Stream stream);
+  int (*synchronize)(Stream stream);
+  const char* (*error_text)(int code);
+  bool emulated;  ///< kernels run on the CPU, on the host's memory (tests)
+};
+
+template <class T>
+struct Solvers {
+  decltype(&cuda::sweep_pair<T>) sweep_pair;
+  decltype(&cuda::adjoint_pair<T>) adjoint_pair;
+  decltype(&cuda::table_gradient<T>) table_gradient;
+  decltype(&cuda::gather<T>) gather;
+  decltype(&cuda::finite_unary<T>) finite_unary;
+  decltype(&cuda::check_weights<T>) check_weights;
+  decltype(&cuda::check_table<T>) check_table;
+  decltype(&cuda::feed_back<T>) feed_back;
+  decltype(&cuda::feed_back_adjoint<T>) feed_back_adjoint;
+  decltype(&cuda::level_costs<T>) level_costs;
+  decltype(&cuda::add<T>) add;
+  decltype(&cuda::mean_field_step<T>) mean_field_step;
+  decltype(&cuda::mean_field_adjoint<T>) mean_field_adjoint;
+  decltype(&cuda::icm_sweep<T>) icm_sweep;
+  decltype(&cuda::trws_pass<T>) trws_pass;
+  decltype(&cuda::trws_labels<T>) trws_labels;
+  decltype(&cuda::chain_bound<T>) chain_bound;
+  decltype(&cuda::energy<T>) energy;
+  decltype(&cuda::sum_items<T>) sum_items;
+  decltype(&cuda::sum_bins<T>) sum_bins;
+  decltype(&cuda::sum_all<T>) sum_all;
+  decltype(&cuda::write_values<T>) write_values;
+  decltype(&cuda::fill_tables<T>) fill_tables;
+  decltype(&cuda::fill<T>) fill;
+};
+
+struct Functions {
+  Runtime runtime;
+  decltype(&cuda::sum_rows) sum_rows;
+  decltype(&cuda::clear) clear;
+  decltype(&cuda::copy) copy;
+  Solvers<float> float32;
+  Solvers<double> float64;
+
+  template <class T>
+  const Solvers<T>& of() const {
+    if constexpr (sizeof(T) == 4) {
+      return float32;
+    } else {
+      return float64;
+    }
+  }
+};
+
+/// Raise when a signature or the meaning of an argument changes; sizes are compared on their own.
+inline constexpr int kAbi = 1;
+
+/// Sizes of everything that is handed over, so that a library of another build is not called.
+inline constexpr uint64_t kLayout =
+    sizeof(Functions) + 1000003ull * sizeof(cpu::SweepArgs<float>) +
+    1000003ull * 1009 * sizeof(cpu::AdjointArgs<float>) + 7919ull * sizeof(cpu::TrwsArgs<float>) +
+    104729ull * sizeof(cpu::MeanFieldAdjointArgs<float>) +
+    15485863ull * sizeof(cpu::MinConvolutionPlan<float>) + 86028121ull * sizeof(Batch);
+
+/// mrfcore_cuda_functions: the table, or null for another ABI or layout.
+using GetFunctions = const Functions* (*)(int abi, uint64_t layout);
+inline constexpr const char* kEntry = "mrfcore_cuda_functions";
+
+}  // namespace mrfcore::cuda

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exported table, and the host functions in it that are no kernels.
+#include "device.cuh"
+#include "functions.hpp"
+
+namespace mrfcore::cuda {
+namespace {
+
+int device_count(int* count) { return static_cast<int>(cudaGetDeviceCount(count)); }
+
+int attribute(int device, cudaDeviceAttr which, int* to) {
+  return static_cast<int>(cudaDeviceGetAttribute(to, which, device));
+}
+
+int properties(int device, DeviceProperties* to) {
+#if defined(MRF_CUDA_EMULATOR)
+  *to = {"emulator", 9, 0, 0, 0};
+  return attribute(device, cudaDevAttrMultiProcessorCount, &to->multiprocessors);
+#else
+  cudaDeviceProp found{};
+  const cudaError_t code = cudaGetDeviceProperties(&found, device);
+  if (code != cudaSuccess) return static_cast<int>(code);
+  *to = {{}, found.major, found.minor, 0, static_cast<int64_t>(found.totalGlobalMem)};
+  for (size_t i = 0; i + 1 < sizeof(to->name) && found.name[i] != '\0'; ++i)
+    to->name[i] = found.name[i];
+  return attribute(device, cudaDevAttrMultiProcessorCount, &to->multiprocessors);
+#endif
+}
+
+int versions(int* driver, int* runtime) {
+#if defined(MRF_CUDA_EMULATOR)
+  *driver = *runtime = 0;
+  return 0;
+#else
+  const cudaError_t code = cudaDriverGetVersion(driver);
+  return static_cast<int>(code != cudaSuccess ? code : cudaRuntimeGetVersion(runtime));
+#endif
+}
+
+int current_device(int* device) { return static_cast<int>(cudaGetDevice(device)); }
+int set_device(int device) { return static_cast<int>(cudaSetDevice(device)); }
+
+int free_memory(int64_t* free, int64_t* total) {
+  size_t free_bytes = 0, total_bytes = 0;
+  const cudaError_t code = cudaMemGetInfo(&free_bytes, &total_bytes);
+  *free = static_cast<int64_t>(free_bytes);
+  *total = static_cast<int64_t>(total_bytes);
+  return static_cast<int>(code);
+}
+
+int synchronize(Stream stream) {
+  return static_cast<int>(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
+}
+
+int to_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  const cudaError_t code =
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
+                      static_cast<cudaStream_t>(stream));
+  return code != cudaSuccess ? static_cast<int>(code) : synchronize(stream);
+}
+
+const char* error_text(int code) { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
+
+template <class T>
+constexpr Solvers<T> solvers() {
+  return {.sweep_pair = &cuda::sweep_pair<T>,
+          .adjoint_pair = &cuda::adjoint_pair<T>,
+          .table_gradient = &cuda::table_gradient<T>,
+          .gather = &cuda::gather<T>,
+          .finite_unary = &cuda::finite_unary<T>,
+          .check_weights = &cuda::check_weights<T>,
+          .check_table = &cuda::check_table<T>,
+          .feed_back = &cuda::feed_back<T>,
+          .feed_back_adjoint = &cuda::feed_back_adjoint<T>,
+          .level_costs = &cuda::level_costs<T>,
+          .add = &cuda::add<T>,
+          .mean_field_step = &cuda::mean_field_step<T>,
+          .mean_field_adjoint = &cuda::mean_field_adjoint<T>,
+          .icm_sweep = &cuda::icm_sweep<T>,
+          .trws_pass = &cuda::trws_pass<T>,
+          .trws_labels = &cuda::trws_labels<T>,
+          .chain_bound = &cuda::chain_bound<T>,
+          .energy = &cuda::energy<T>,
+          .sum_items = &cuda::sum_items<T>,
+          .sum_bins = &cuda::sum_bins<T>,
+          .sum_all = &cuda::sum_all<T>,
+          .write_values = &cuda::write_values<T>,
+          .fill_tables = &cuda::fill_tables<T>,
+          .fill = &cuda::fill<T>};
+}
+
+#if defined(MRF_CUDA_EMULATOR)
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+
+const Functions kFunctions = {.runtime = {.device_count = device_count,
+                                          .properties = properties,
+                                          .versions = versions,
+                                          .current_device = current_device,
+                                          .set_device = set_device,
+                                          .free_memory = free_memory,
+                                          .to_host = to_host,
+                                          .synchronize = synchronize,
+                                          .error_text = error_text,
+                                          .emulated = kEmulated},
+                              .sum_rows = &cuda::sum_rows,
+                              .clear = &cuda::clear,
+                              .copy = &cuda::copy,
+                              .float32 = solvers<float>(),
+                              .float64 = solvers<double>()};
+
+}  // namespace
+}  // namespace mrfcore::cuda
+
+extern "C" __attribute__((visibility("default"))) const mrfcore::cuda::Functions*
+mrfcore_cuda_functions(int abi, uint64_t layout) {
+  using namespace mrfcore::cuda;
+  return abi == kAbi && layout == kLayout ? &kFunctions : nullptr;
+}
