@@ -4,6 +4,7 @@
 // from L1, and written once: 2 sizeof(T) bytes a label.
 #include "kernels.hpp"
 #include "ordered_sum.cuh"
+#include "row_minimum.cuh"
 
 namespace mrfcore::cuda {
 namespace {
@@ -32,32 +33,6 @@ struct FeedBackParameters {
   __device__ __forceinline__ bool wide() const { return labels > cpu::kByteLabels; }
 };
 
-/// Lowest value of a row and the lowest label that has it.
-template <class T>
-struct RowMinimum {
-  T value;
-  int label;
-
-  __device__ __forceinline__ void offer(T other, int other_label) {
-    if (other < value || (other == value && other_label < label)) {
-      value = other;
-      label = other_label;
-    }
-  }
-};
-
-template <class T>
-__device__ __forceinline__ RowMinimum<T> row_minimum(const T* row, int labels) {
-  RowMinimum<T> best{kForbidden<T> * T(64), labels - 1};
-  for (int l = lane_index(); l < labels; l += kWarp) best.offer(row[l], l);
-#pragma unroll
-  for (int apart = kWarp / 2; apart > 0; apart /= 2) {
-    const T value = __shfl_xor_sync(kAllLanes, best.value, apart);
-    best.offer(value, __shfl_xor_sync(kAllLanes, best.label, apart));
-  }
-  return best;
-}
-
 template <class T>
 __global__ void __launch_bounds__(kWarps* kWarp)
     feed_back_kernel(const __grid_constant__ FeedBackParameters<T> p) {
@@ -66,7 +41,9 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   if (pixel >= p.pixels) return;
   const T* row = p.from + p.row(pixel);
   T* to = p.to + p.row(pixel);
-  const RowMinimum<T> best = row_minimum(row, p.labels);
+  RowMinimum<T> best(p.labels);
+  for (int l = lane_index(); l < p.labels; l += kWarp) best.offer(row[l], l);
+  best.reduce();
   for (int l = lane_index(); l < p.labels; l += kWarp) {
     const T cost = row[l];
     to[l] = cost < kUnreachable ? lower((cost - best.value) * p.share, kLimit) : kForbidden<T>;
