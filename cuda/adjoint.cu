@@ -9,6 +9,7 @@
 // bits.
 #include "adjoint_rules.cuh"
 #include "scanlines.cuh"
+#include "soft_row.cuh"
 
 namespace mrfcore::cuda {
 namespace {
@@ -18,6 +19,7 @@ struct AdjointParameters {
   cpu::AdjointArgs<T> args;
   core::PairGeometry geometry;
   Batch batch;
+  MessageGradients<T> left_behind;
 };
 
 /// Shared memory of one warp: a gradient row and the arg-mins of the same message.
@@ -73,11 +75,11 @@ __device__ __forceinline__ T weight_gradient(const cpu::PairwiseGradient<T>& gra
   return ordered_sum(product);
 }
 
-/// Undoes a scanline one way.
+/// Undoes a scanline one way; leaves gradients of messages in `kept`, unless null.
 template <class T, int NK, class Rule>
 __device__ __forceinline__ void unwind(const AdjointParameters<T>& p, const Rule& rule,
                                        bool backward, const core::Scanline& line, T* edge_gradient,
-                                       const Tape& stored, const Message<T>& message) {
+                                       T* kept, const Tape& stored, const Message<T>& message) {
   const int labels = p.args.shape.labels;
   // The way went from one end to the other; now back.
   const int64_t step = backward ? line.node_stride : -line.node_stride;
@@ -88,6 +90,7 @@ __device__ __forceinline__ void unwind(const AdjointParameters<T>& p, const Rule
     const int minimum = stored.minimum_of(pixel);
     WarpRow<T, NK> g = rule.node(pixel, gh, minimum);
     if constexpr (!Rule::kMinimumOfState) subtract_at(g, minimum);
+    if (kept != nullptr) write_row(kept, pixel, labels, g);
     WarpRow<int, NK> from{};
     __syncwarp();  // the last message has been read by all lanes
 #pragma unroll
@@ -133,12 +136,12 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   T* rows = shared + warp * NK * kWarp;
   int* labels = reinterpret_cast<int*>(shared + kWarpsPerBlock * NK * kWarp) + warp * NK * kWarp;
   const Message<T> message{rows, labels};
-  unwind<T, NK>(p, Backward{m}, true, line, edge_gradient,
+  unwind<T, NK>(p, Backward{m}, true, line, edge_gradient, of_item(p.left_behind.backward),
                 Tape(a.backward_tape, p.batch, item, a.shape.labels), message);
   T* const backward = m.own;
   m.own = m.other;
   m.other = backward;
-  unwind<T, NK>(p, Forward{m}, false, line, edge_gradient,
+  unwind<T, NK>(p, Forward{m}, false, line, edge_gradient, of_item(p.left_behind.forward),
                 Tape(a.forward_tape, p.batch, item, a.shape.labels), message);
 }
 
@@ -167,12 +170,14 @@ int launch_rule(const AdjointParameters<T>& p, cudaStream_t stream) {
 }  // namespace
 
 template <class T>
-int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch, const MessageGradients<T>&,
-                 Stream stream) {
-  const AdjointParameters<T> p{
-      args, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
+int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
+                 const MessageGradients<T>& left_behind, Stream stream) {
+  const AdjointParameters<T> p{args,
+                               core::pair_geometry(args.pair, args.shape.height, args.shape.width),
+                               batch, left_behind};
   const bool shared_weights = args.gradient.per_edge != nullptr && batch.edge_weights == 0;
   if (shared_weights && batch.count > 1) return static_cast<int>(cudaErrorInvalidValue);
+  if (args.temperature > T(0)) return soft_adjoint_pair(args, batch, left_behind, stream);
   return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
     return launch_rule<T, NK>(p, static_cast<cudaStream_t>(stream));
   });

@@ -9,6 +9,7 @@
 #include "convolve.cuh"
 #include "rules.cuh"
 #include "scanlines.cuh"
+#include "soft_row.cuh"
 
 namespace mrfcore::cuda {
 namespace {
@@ -122,6 +123,9 @@ int launch_width(const SweepParameters<T>& p, cudaStream_t stream) {
 
 template <class T>
 int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream) {
+  if (args.plan->kind == MinConvolutionKind::SoftTable) return soft_sweep_pair(args, batch, stream);
+  if (args.plan->kind == MinConvolutionKind::Envelope)  // callers use Shift with a wide band
+    return static_cast<int>(cudaErrorInvalidValue);
   const SweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
   return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
