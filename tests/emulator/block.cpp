@@ -55,7 +55,8 @@ void Block::start(uint3 index) {
 
 Block::Progress Block::run() {
   const auto warps = static_cast<unsigned>((threads_.size() + kWarpLanes - 1) / kWarpLanes);
-  const bool shuffled = schedule_.threads == Order::kShuffled;
+  const bool turns = schedule_.blocks_at_once > 1;
+  const bool bounded = turns || schedule_.threads == Order::kShuffled;
   std::exception_ptr error;
   try {
     for (;;) {
@@ -64,13 +65,15 @@ Block::Progress Block::run() {
         active = false;
         make_order(warp_order_, warps, schedule_.threads, random_);
         for (const unsigned warp : warp_order_) {
-          unsigned left = shuffled ? 1 + random_.below(kMostStepsInARow) : ~0U;
+          unsigned left = bounded ? 1 + random_.below(kMostStepsInARow) : ~0U;
           while (step_warp(warp) && --left > 0) {
           }
           active |= left == 0;
         }
+        if (turns && active) return Progress::kYielded;
       }
       if (const auto progress = answer_block()) return *progress;
+      if (turns) return Progress::kYielded;
     }
   } catch (...) {
     error = std::current_exception();

@@ -87,7 +87,8 @@ class Block {
 
   void start(uint3 index);
 
-  // Runs until all threads are done, all wait for the grid, or those that could run have yielded.
+  // Runs until all threads are done, all wait for the grid, those that could run have yielded, or
+  // (Schedule::blocks_at_once > 1) it is another block's turn.
   // Throws what a thread threw, or the Error that was found; no thread is under way any more then.
   Progress run();
 

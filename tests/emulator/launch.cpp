@@ -103,24 +103,21 @@ void run_together(const std::vector<Block*>& blocks) {
   }
 }
 
-void run_alone(const Launch& launch, const std::vector<unsigned>& order, FiberPool& fibers) {
-  Block block(launch, fibers);
-  for (const unsigned number : order) {
-    block.start(block_index(number, launch.grid));
-    run_together({&block});
-  }
-}
-
-void run_cooperatively(const Launch& launch, const std::vector<unsigned>& order,
-                       FiberPool& fibers) {
+// `at_once` blocks, then the next.
+void run_in_groups(const Launch& launch, const std::vector<unsigned>& order, std::size_t at_once,
+                   FiberPool& fibers) {
   std::vector<std::unique_ptr<Block>> blocks;
-  std::vector<Block*> pointers;
-  for (const unsigned number : order) {
+  while (blocks.size() < std::min(at_once, order.size())) {
     blocks.push_back(std::make_unique<Block>(launch, fibers));
-    blocks.back()->start(block_index(number, launch.grid));
-    pointers.push_back(blocks.back().get());
   }
-  run_together(pointers);
+  for (std::size_t first = 0; first < order.size(); first += at_once) {
+    std::vector<Block*> group;
+    for (std::size_t i = first; i < std::min(first + at_once, order.size()); ++i) {
+      group.push_back(blocks[i - first].get());
+      group.back()->start(block_index(order[i], launch.grid));
+    }
+    run_together(group);
+  }
 }
 
 }  // namespace
@@ -138,11 +135,8 @@ void run_grid(const char* name, const void* kernel, dim3 grid, dim3 block, std::
   Random random(now.seed);
   std::vector<unsigned> order;
   make_order(order, static_cast<unsigned>(volume(grid)), now.blocks, random);
-  if (cooperative) {
-    run_cooperatively(launch, order, fibers);
-  } else {
-    run_alone(launch, order, fibers);
-  }
+  const std::size_t at_once = std::max(1U, now.blocks_at_once);
+  run_in_groups(launch, order, cooperative ? order.size() : at_once, fibers);
 }
 
 unsigned char* running_shared_memory() {

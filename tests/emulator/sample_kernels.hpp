@@ -35,6 +35,9 @@ void histogram(const int* in, unsigned* counts, int* extremes, int count, int bi
 // state: [1 + 2 * blocks] unsigned zeros; blocks of 64.
 void chained_scan(const unsigned* in, unsigned* out, unsigned* state, int count);
 
+// Block b waits until *turn is b and makes it b + 1.
+void take_turns(int* turn, int blocks);
+
 // Twice the smoothing out(i) = in(i-1) + in(i) + in(i+1), with a barrier of the grid between.
 void smooth_twice(const int* in, int* scratch, int* out, int count);
 

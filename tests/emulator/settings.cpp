@@ -56,8 +56,9 @@ unsigned char poison() {
   }
 }
 
-ScopedOrder::ScopedOrder(Order order, std::uint64_t seed) : before_(schedule()) {
-  set_order(order, seed);
+ScopedOrder::ScopedOrder(Order order, std::uint64_t seed, unsigned blocks_at_once)
+    : before_(schedule()) {
+  set_schedule({order, order, seed, blocks_at_once});
 }
 
 ScopedOrder::~ScopedOrder() { set_schedule(before_); }

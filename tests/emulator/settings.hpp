@@ -15,6 +15,9 @@ struct Schedule {
   Order threads = Order::kForward;
   Order blocks = Order::kForward;
   std::uint64_t seed = 1;  // of kShuffled
+  // Blocks of a plain launch that are under way together and take turns; the next ones begin when
+  // all of them have ended. More than one shows what kernels do whose blocks wait for each other.
+  unsigned blocks_at_once = 1;
 };
 
 // At first: MRF_EMULATOR_ORDER=forward|reversed|shuffled in the environment, else forward.
@@ -30,7 +33,7 @@ void set_order(Order order, std::uint64_t seed = 1);
 // Sets an order for a scope.
 class ScopedOrder {
  public:
-  explicit ScopedOrder(Order order, std::uint64_t seed = 1);
+  explicit ScopedOrder(Order order, std::uint64_t seed = 1, unsigned blocks_at_once = 1);
   ~ScopedOrder();
   ScopedOrder(const ScopedOrder&) = delete;
   ScopedOrder& operator=(const ScopedOrder&) = delete;

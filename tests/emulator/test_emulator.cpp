@@ -183,6 +183,19 @@ TEST_P(EveryOrder, CooperativeGridsMeet) {
   EXPECT_EQ(out, smooth(smooth(in)));
 }
 
+// Blocks that are under way together take turns; alone, the first in reverse waits for ever.
+TEST(BlocksAtOnce, WaitForEachOther) {
+  int turn = 0;
+  {
+    const emulator::ScopedOrder scope(emulator::Order::kReversed, 1, 5);
+    sample::take_turns(&turn, 5);
+    EXPECT_EQ(turn, 5);
+  }
+  const emulator::ScopedOrder scope(emulator::Order::kReversed, 1, 4);
+  turn = 0;
+  EXPECT_THROW(sample::take_turns(&turn, 5), emulator::Error);
+}
+
 // Nothing here is wrong, though masks differ, branches part, and threads leave early.
 TEST_P(EveryOrder, HalvesOfWarpsMayPart) {
   const std::vector<int> trips = {3, 0, 1, 7};
