@@ -23,8 +23,7 @@ struct TapeHeader {
   int32_t connectivity, solver, iterations, segment, element_bytes, soft;
   bool operator==(const TapeHeader&) const = default;
 };
-static_assert(sizeof(TapeHeader) <= 128);
-constexpr int64_t kHeaderBytes = 128;
+static_assert(sizeof(TapeHeader) <= kTapeHeaderBytes);
 
 /// Everything forward and backward share.
 template <class T>
@@ -62,7 +61,7 @@ struct Call {
             layout.soft ? 1 : 0};
   }
   std::byte* item_tape(void* tape, int64_t b) const {
-    return static_cast<std::byte*>(tape) + kHeaderBytes + b * layout.item_bytes();
+    return static_cast<std::byte*>(tape) + kTapeHeaderBytes + b * layout.item_bytes();
   }
   Item<T> item(CpuBackend<T>& backend, int64_t b, bool may_forbid) {
     Item<T> made = cpu_item(problem, options, kernels, backend, b, threads, &control, may_forbid);
@@ -85,7 +84,7 @@ template <class T>
 int64_t layer_tape_bytes(const Problem<T>& problem, const LayerOptions& options) {
   check_layer(problem, options);
   const Call<T> call(problem, options);
-  return kHeaderBytes + problem.batch * call.layout.item_bytes();
+  return kTapeHeaderBytes + problem.batch * call.layout.item_bytes();
 }
 
 template <class T>
@@ -107,7 +106,7 @@ void layer_forward(const Problem<T>& problem, const LayerOptions& options, T* co
   prefer_huge_pages(costs, problem.batch * call.cells() * static_cast<int64_t>(sizeof(T)));
   prefer_huge_pages(workspace, workspace_size);
   if (tape != nullptr)
-    prefer_huge_pages(tape, kHeaderBytes + problem.batch * call.layout.item_bytes());
+    prefer_huge_pages(tape, kTapeHeaderBytes + problem.batch * call.layout.item_bytes());
   const bool may_forbid = check_unary_values(problem, call.threads);
   if (options.iterations == 0) {
     std::copy_n(problem.unary, problem.batch * call.cells(), costs);

@@ -62,6 +62,9 @@ class Records {
   std::byte* data_;
 };
 
+/// Kept free at the start of a tape: the CPU notes there what the tape is of.
+inline constexpr int64_t kTapeHeaderBytes = 128;
+
 /// Offsets of parts are multiples of this.
 inline constexpr int64_t kTapeAlignment = 64;
 

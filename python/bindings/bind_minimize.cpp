@@ -29,14 +29,7 @@ std::vector<mrfcore::ItemReport> minimize(const Volume<const T>& unary,
       make_problem(unary, pairwise, weight, edge_weights, connectivity);
   if (init) options.init_labels = init->data();
   options.interrupted = signal_pending;
-  if (!callback.is_none()) {
-    options.callback = [&callback](const mrfcore::Progress& p) {
-      const nb::gil_scoped_acquire gil;
-      const nb::object stop =
-          callback(p.item, p.iteration, p.iterations, p.energy, p.lower_bound, p.seconds);
-      return nb::cast<bool>(stop);
-    };
-  }
+  if (!callback.is_none()) options.callback = python_callback(callback);
   try {
     const nb::gil_scoped_release release;
     return mrfcore::minimize<T>(problem, options, {labels.data(), costs.data()});

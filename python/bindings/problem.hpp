@@ -6,7 +6,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
-#include "mrfcore/problem.hpp"
+#include "mrfcore/minimize.hpp"
 
 namespace nb = nanobind;
 
@@ -55,4 +55,14 @@ mrfcore::Problem<T> make_shape(int64_t batch, int64_t height, int64_t width, int
 inline bool signal_pending() {
   const nb::gil_scoped_acquire gil;
   return PyErr_CheckSignals() != 0;
+}
+
+/// Options::callback that calls a Python function, which must outlive it.
+inline auto python_callback(const nb::object& callback) {
+  return [&callback](const mrfcore::Progress& p) {
+    const nb::gil_scoped_acquire gil;
+    const nb::object stop =
+        callback(p.item, p.iteration, p.iterations, p.energy, p.lower_bound, p.seconds);
+    return nb::cast<bool>(stop);
+  };
 }
