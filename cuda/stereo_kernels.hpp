@@ -73,9 +73,9 @@ struct CompactWinners {
   int32_t* right_labels;  ///< of the right view, by the sums' diagonals; -1 where none can match
   float* disparity;       ///< in pixels; NaN where a check fails
   bool subpixel;          ///< parabola through the sums of three neighbouring labels
-  double uniqueness;      ///< labels beyond +-1 cost at least (1 + uniqueness) as much; 0: no check
+  double uniqueness;  ///< labels further than 1 cost at least (1 + uniqueness) as much; 0: no check
   bool left_right_check;  ///< |label - label of its match in the right view| <= max_difference
-  float max_difference;
+  double max_difference;
 };
 
 /// After compact_sgm() with the same arguments, any number of times.
