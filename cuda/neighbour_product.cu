@@ -17,6 +17,7 @@ struct ProductParameters {
   NeighbourProduct<T> product;
   Neighbourhood near;
   Batch batch;
+  int64_t offset[core::kMaxDirections];  ///< from a pixel's row to its neighbour's, in elements
 };
 
 /// Of one warp.
@@ -30,11 +31,13 @@ template <class T>
 __device__ __forceinline__ void read_weights(const ProductParameters<T>& p, int64_t first,
                                              ProductMemory<T>& memory) {
   const auto weights = of_item(p.product.weights, blockIdx.y, p.batch.edge_weights);
+  const int64_t first_y = first / p.near.width, first_x = first - first_y * p.near.width;
   for (int i = lane_index(); i < p.near.count * kTilePixels; i += kWarp) {
     const int r = i / kTilePixels, t = i % kTilePixels;
-    const int64_t pixel = first + t, y = pixel / p.near.width, x = pixel % p.near.width;
+    int64_t y = first_y, x = first_x + t;
+    for (; x >= p.near.width; x -= p.near.width) ++y;
     const bool inside = y < p.near.height && p.near.inside(r, y, x);
-    memory.weights[r][t] = inside ? p.near.weight(weights, r, pixel) : T(0);
+    memory.weights[r][t] = inside ? p.near.weight(weights, r, first + t) : T(0);
   }
   __syncwarp();
 }
@@ -49,11 +52,11 @@ __device__ __forceinline__ void gather(const ProductParameters<T>& p, const T* f
   from += m < labels ? m : labels - 1;
   T sum[kTilePixels] = {};
   for (int r = r0; r < p.near.count; r += step) {
-    const T* row = from + p.near.offset(r) * labels;
+    const T* row = from + p.offset[r];
 #pragma unroll
-    for (int t = 0; t < kTilePixels; ++t) {
+    for (int t = 0; t < kTilePixels; ++t, row += labels) {
       const T w = memory.weights[r][t];
-      if (w != T(0)) sum[t] = sum[t] + w * row[t * labels];
+      if (w != T(0)) sum[t] = sum[t] + w * *row;
     }
   }
   __syncwarp();  // the last vectors have been read by all lanes
@@ -80,7 +83,7 @@ __device__ __forceinline__ void multiply(const ProductParameters<T>& p, const T*
 }
 
 template <class T, int NK>
-__global__ void __launch_bounds__(kTileWarps* kWarp, 4)
+__global__ void __launch_bounds__(kTileWarps* kWarp, 3)
     product_kernel(const __grid_constant__ ProductParameters<T> p) {
   MRF_SHARED(ProductMemory<T>, shared);
   const NeighbourProduct<T>& a = p.product;
@@ -116,7 +119,8 @@ __global__ void __launch_bounds__(kTileWarps* kWarp, 4)
 
 template <class T>
 int neighbour_product(const NeighbourProduct<T>& product, const Batch& batch, Stream stream) {
-  const ProductParameters<T> p{product, Neighbourhood(product.shape), batch};
+  ProductParameters<T> p{product, Neighbourhood(product.shape), batch, {}};
+  for (int r = 0; r < p.near.count; ++r) p.offset[r] = p.near.offset(r) * product.shape.labels;
   const TileGrid grid = TileGrid::of<T>(product.shape.pixels(), product.shape.labels, batch.count);
   return with_tile_chunks<T>(grid.chunks, [&]<int NK>() {
     MRF_LAUNCH((product_kernel<T, NK>), grid.blocks, dim3(kTileWarps * kWarp),

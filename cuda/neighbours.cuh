@@ -21,9 +21,7 @@ struct Neighbourhood {
     for (int r = 0; r < count; ++r) direction[r] = core::direction(r);
   }
 
-  __device__ __forceinline__ int64_t offset(int r) const {
-    return direction[r].dy * width + direction[r].dx;
-  }
+  MRF_CORE int64_t offset(int r) const { return direction[r].dy * width + direction[r].dx; }
   __device__ __forceinline__ bool inside(int r, int64_t y, int64_t x) const {
     const int64_t ny = y + direction[r].dy, nx = x + direction[r].dx;
     return ny >= 0 && ny < height && nx >= 0 && nx < width;

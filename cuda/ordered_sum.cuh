@@ -11,11 +11,17 @@ namespace mrfcore::cuda {
 template <class T>
 class OrderedSum {
  public:
+  OrderedSum() = default;
+  /// Goes on from partial().
+  __device__ __forceinline__ explicit OrderedSum(T partial) : partial_(partial) {}
+
   /// `x` of label 32 k + lane; k ascending.
   __device__ __forceinline__ void add(T x) {
     const T upper = __shfl_sync(kAllLanes, x, (lane_index() + 16) & (kWarp - 1));
     partial_ = (partial_ + x) + upper;
   }
+  /// Lanes 0..15 have one each.
+  __device__ __forceinline__ T partial() const { return partial_; }
   /// In every lane.
   __device__ __forceinline__ T total() const {
     T sum = partial_;
@@ -26,7 +32,7 @@ class OrderedSum {
   }
 
  private:
-  T partial_ = T(0);  // lanes 0..15 count
+  T partial_ = T(0);
 };
 
 }  // namespace mrfcore::cuda
