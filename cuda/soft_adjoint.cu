@@ -4,18 +4,15 @@
 // before and after, as on the CPU and with its bits but for the logarithm's last place.
 //
 // A message takes three passes over V: minimum and sum of exponentials with a thread per column l,
-// then gradients gh(m) = sum_l g(l) share(m, l) with a thread per row m, whose 16 interleaved sums
+// then gradients gh(m) = sum_l g(l) share(m, l) with a thread per row m, whose interleaved sums
 // over l are registers: the CPU's order without a shuffle. 2 exponentials a pair of labels, about
 // 80 operations in all (5000 a label at L = 64), against some 60 bytes of volumes: arithmetic is
 // the limit. V is read by columns in one pass and by rows in the other, hence table and table_t.
-#include "core/scanline.hpp"
 #include "soft_row.cuh"
 #include "soft_rules.cuh"
 
 namespace mrfcore::cuda {
 namespace {
-
-constexpr int kParts = 16;  ///< interleaved sums of OrderedSum (cpp/cpu/simd.hpp)
 
 template <class T>
 struct SoftAdjointParameters {
@@ -46,18 +43,10 @@ struct SoftAdjointRows {
                 reinterpret_cast<int*>(shared + kRows * blockDim.x + blockDim.x / kWarp)} {}
 };
 
-/// Upper half to lower half until one is left.
-template <int Width = kParts / 4, class T>
-__device__ __forceinline__ T halving_sum(T (&part)[kParts / 2]) {
-#pragma unroll
-  for (int j = 0; j < Width; ++j) part[j] = part[j] + part[j + Width];
-  if constexpr (Width > 1) return halving_sum<Width / 2>(part);
-  return part[0];
-}
-
 /// OrderedSum of a row in shared memory, by every warp for itself.
 template <class T>
 __device__ __forceinline__ T ordered_sum_of(const T* row, int labels) {
+  constexpr int kParts = 16;
   T partial = T(0);
   for (int l = lane_index() % kParts; l < labels; l += kParts) partial = partial + row[l];
 #pragma unroll
@@ -70,53 +59,57 @@ __device__ __forceinline__ T ordered_sum_of(const T* row, int labels) {
 template <class T>
 struct RowGradient {
   T h, weight;
+
+  __device__ __forceinline__ RowGradient operator+(const RowGradient& other) const {
+    return {h + other.h, weight + other.weight};
+  }
 };
 
-/// What every second label adds, from label `first` = 0 or 1 on. OrderedSum's last step adds the
-/// sums of even and odd labels: 8 registers of each kind at a time instead of 16.
+/// One row m of a message's shares.
 template <class T>
-__device__ __forceinline__ RowGradient<T> half_row_gradient(int first, const T* row, int labels,
-                                                            T h, T w, T inverse_t,
-                                                            const SoftAdjointRows<T>& message) {
-  T gh[kParts / 2] = {}, gw[kParts / 2] = {};
-  const auto add = [&](int l, int j) {
+struct ShareRow {
+  static constexpr int kParts = 16;   ///< interleaved sums of OrderedSum (cpp/cpu/simd.hpp)
+  static constexpr int kStrands = 4;  ///< that many are left before its last two steps
+  const T* row;                       ///< V(m, 0), further columns `labels` apart
+  int labels;
+  T h, w, inverse_t;
+  const T *lowest, *share;
+
+  /// Sums in OrderedSum's order, a strand at a time to save registers.
+  __device__ __forceinline__ RowGradient<T> gradient() const {
+    return (strand(0) + strand(2)) + (strand(1) + strand(3));
+  }
+
+ private:
+  /// What labels first, first + 4, first + 8, ... add.
+  __device__ __forceinline__ RowGradient<T> strand(int first) const {
+    RowGradient<T> part[kParts / kStrands] = {};
+    const int whole = labels / kParts * kParts;
+#pragma unroll 2
+    for (int l = first; l < whole; l += kParts) {
+#pragma unroll
+      for (int j = 0; j < kParts / kStrands; ++j) part[j] = part[j] + of(l + j * kStrands);
+    }
+#pragma unroll
+    for (int j = 0; j < kParts / kStrands; ++j) {
+      const int l = whole + first + j * kStrands;
+      if (l < labels) part[j] = part[j] + of(l);
+    }
+    return (part[0] + part[2]) + (part[1] + part[3]);
+  }
+  __device__ __forceinline__ RowGradient<T> of(int l) const {
     const T v = __ldg(row + static_cast<int64_t>(l) * labels);
-    const T term = message.share[l] * soft_term(message.lowest[l], h, v, w, inverse_t);
-    gh[j] = gh[j] + term;
-    gw[j] = gw[j] + term * v;
-  };
-  const int whole = labels / kParts * kParts;
-  for (int l = first; l < whole; l += kParts) {
-#pragma unroll
-    for (int j = 0; j < kParts / 2; ++j) add(l + 2 * j, j);
+    const T term = share[l] * soft_term(lowest[l], h, v, w, inverse_t);
+    return {term, term * v};
   }
-#pragma unroll
-  for (int j = 0; j < kParts / 2; ++j) {
-    if (whole + first + 2 * j < labels) add(whole + first + 2 * j, j);
-  }
-  return {halving_sum(gh), halving_sum(gw)};
-}
+};
 
-/// row: V(m, 0), further columns `labels` apart.
-template <class T>
-__device__ __forceinline__ RowGradient<T> row_gradient(const T* row, int labels, T h, T w,
-                                                       T inverse_t,
-                                                       const SoftAdjointRows<T>& message) {
-  RowGradient<T> sum = half_row_gradient(0, row, labels, h, w, inverse_t, message);
-  const RowGradient<T> odd = half_row_gradient(1, row, labels, h, w, inverse_t, message);
-  sum.h = sum.h + odd.h;
-  sum.weight = sum.weight + odd.weight;
-  return sum;
-}
-
-/// One way of one item as the block sees it.
+/// What a way needs beside its volumes.
 template <class T>
 struct Way {
   bool backward;
   const T* table;    ///< V as this way sees it
   const T* table_t;  ///< V as the other way does
-  const T* edge_weights;
-  T* edge_gradient;
   T* kept_g;
   T* kept_h;
 };
@@ -124,26 +117,37 @@ struct Way {
 /// Undoes a scanline one way. Threads without a label keep the others company at barriers.
 template <class T, class Rule, class State>
 __device__ __forceinline__ void unwind(const cpu::AdjointArgs<T>& a, const Rule& rule,
-                                       const State& state, const Way<T>& way,
-                                       const core::Scanline& line, const SoftAdjointRows<T>& row) {
+                                       const State& state, const Way<T>& way, const Place& place,
+                                       const SoftAdjointRows<T>& row) {
+  const core::Scanline& line = place.line;
   const int labels = a.shape.labels, label = static_cast<int>(threadIdx.x);
   const bool exists = label < labels;
   // The way went from one end to the other; now back.
   const int64_t step = way.backward ? line.node_stride : -line.node_stride;
   const int64_t to_owner = way.backward ? 0 : step;
   const T inverse_t = T(1) / a.temperature;
-  int64_t pixel = way.backward ? line.first : line.first + (line.count - 1) * line.node_stride;
-  int64_t at = pixel * labels + label;
+  const int64_t last = way.backward ? line.first : line.first + (line.count - 1) * line.node_stride;
+  int64_t edge = place.edges + last + to_owner;
+  int64_t at = place.volume + last * labels + label;
 
   T gh = T(0);
-  for (int64_t i = line.count - 1; i > 0; --i, pixel += step, at += step * labels) {
+  typename Rule::Node node{};
+  typename State::Node here{}, from{};
+  if (exists) {
+    node = rule.read(at);
+    if (line.count > 1) {
+      here = state.read(at);
+      from = state.read(at + step * labels);
+    }
+  }
+  for (int64_t i = line.count - 1; i > 0; --i, edge += step, at += step * labels) {
     T w = a.weights.scale;
-    if (way.edge_weights != nullptr) w = w * __ldg(way.edge_weights + pixel + to_owner);
+    if (a.weights.per_edge != nullptr) w = w * __ldg(a.weights.per_edge + edge);
     T h = T(0), g = T(0);
     if (exists) {
-      h = state.sent(at + step * labels);
-      g = rule.node(at, rule.read(at), gh);
-      state.rewind(at);
+      h = state.sent(from);
+      g = rule.node(at, node, gh);
+      state.rewind(at, here);
     }
     row.h[label] = h;
     row.g[label] = g;
@@ -165,103 +169,65 @@ __device__ __forceinline__ void unwind(const cpu::AdjointArgs<T>& a, const Rule&
     row.share[label] = g / column.total[0];
     if (exists && way.kept_g != nullptr) way.kept_g[at] = g;
     if (exists && way.kept_h != nullptr) way.kept_h[at + step * labels] = h;
+    if (exists) {  // what the next node needs is asked for before the longest pass
+      here = from;
+      node = rule.read(at + step * labels);
+      if (i > 1) from = state.read(at + 2 * step * labels);
+    }
     __syncthreads();
     RowGradient<T> found{};
-    if (exists) found = row_gradient(way.table_t + label, labels, h, w, inverse_t, row);
+    if (exists) {
+      found = ShareRow<T>{way.table_t + label, labels, h, w, inverse_t, row.lowest, row.share}
+                  .gradient();
+    }
     gh = found.h;
-    if (way.edge_gradient == nullptr) continue;
+    if (a.gradient.per_edge == nullptr) continue;
     row.weight[label] = found.weight;
     __syncthreads();
     if (label != 0) continue;
     T of_weight = T(0);
     for (int m = 0; m < labels; ++m) of_weight += row.weight[m];
-    way.edge_gradient[pixel + to_owner] += a.gradient.weight_factor * of_weight;
+    a.gradient.per_edge[edge] += a.gradient.weight_factor * of_weight;
   }
-  if (exists) rule.head(at, rule.read(at), gh);
+  if (exists) rule.head(at, node, gh);
 }
 
-template <class T>
-__device__ __forceinline__ void undo_trwp(const cpu::AdjointArgs<T>& a, AdjointMemory<T>& m,
-                                          int64_t volume, const Way<T> (&ways)[2],
-                                          const core::Scanline& line,
-                                          const SoftAdjointRows<T>& row) {
-  T* const state = a.state + volume;
-  const T* const forward_before = a.forward_before + volume;
-  const T* const forward_after = a.forward_after + volume;
-  const T* const backward_before = a.backward_before + volume;
-  unwind(a, SoftTrwpAdjoint<T>{m},
-         SoftTrwpState<T>{state, backward_before, a.backward_after + volume, forward_after, a.rho},
-         ways[1], line, row);
-  __syncthreads();  // the last rows have been read
-  T* const backward = m.own;
-  m.own = m.other;
-  m.other = backward;
-  unwind(a, SoftTrwpAdjoint<T>{m},
-         SoftTrwpState<T>{state, forward_before, forward_after, backward_before, a.rho}, ways[0],
-         line, row);
-}
-
-template <class T>
-__device__ __forceinline__ void undo_isgmr(const cpu::AdjointArgs<T>& a, AdjointMemory<T>& m,
-                                           int64_t volume, const Way<T> (&ways)[2],
-                                           const core::Scanline& line,
-                                           const SoftAdjointRows<T>& row) {
-  const T* const state = a.state + volume;
-  const T* const forward_before = a.forward_before + volume;
-  const T* const backward_before = a.backward_before + volume;
-  unwind(a, SoftIsgmrBackwardAdjoint<T>{m},
-         SoftIsgmrState<T>{state, backward_before, a.backward_after + volume, forward_before},
-         ways[1], line, row);
-  __syncthreads();  // the last rows have been read
-  T* const backward = m.own;
-  m.own = m.other;
-  m.other = backward;
-  unwind(a, SoftIsgmrForwardAdjoint<T>{m},
-         SoftIsgmrState<T>{state, forward_before, a.forward_after + volume, backward_before},
-         ways[0], line, row);
-}
-
-template <class T, cpu::SweepRule Rule>
-__global__ void __launch_bounds__(kMostSoftLabels, 1)
+template <class T, class Backward, class Forward, class State>
+__global__ void __launch_bounds__(kMostLabels<T>, 1)
     soft_adjoint_kernel(const __grid_constant__ SoftAdjointParameters<T> p) {
   MRF_SHARED(T, shared);
-  const core::Scanline line = core::scanline(p.geometry, blockIdx.x);
-  if (line.count == 0) return;
   const cpu::AdjointArgs<T>& a = p.args;
-  const int64_t item = blockIdx.y, at = item * p.batch.volume;
-  const int64_t edges = item * p.batch.edge_weights + a.pair * a.shape.pixels();
-  const auto of_item = [](auto* volume, int64_t offset) {
-    return volume == nullptr ? volume : volume + offset;
-  };
-  const T* edge_weights = of_item(a.weights.per_edge, edges);
-  T* edge_gradient = of_item(a.gradient.per_edge, edges);
-  const Way<T> ways[2] = {
-      {false, a.gradient.table, a.gradient.table_t, edge_weights, edge_gradient,
-       of_item(p.left_behind.forward, at), of_item(p.left_behind.forward_sender, at)},
-      {true, a.gradient.table_t, a.gradient.table, edge_weights, edge_gradient,
-       of_item(p.left_behind.backward, at), of_item(p.left_behind.backward_sender, at)}};
-  AdjointMemory<T> m{};
-  m.labels = a.shape.labels;
-  m.sum = of_item(a.sum, at);
-  m.sum_before = of_item(a.sum_before, at);
-  m.own = of_item(a.backward, at);
-  m.other = of_item(a.forward, at);
-  m.cavity = of_item(a.cavity, at);
-  m.rho = a.rho;
-  m.damping = a.damping;
+  const int64_t item = blockIdx.y;
+  const Place place{core::scanline(p.geometry, blockIdx.x), item * p.batch.volume,
+                    item * p.batch.edge_weights + a.pair * a.shape.pixels()};
+  if (place.line.count == 0) return;
+  const MessageGradients<T>& kept = p.left_behind;
+  const AdjointMemory<T> second{a.shape.labels, a.sum,     a.sum_before, a.backward,
+                                a.forward,      a.cavity,  nullptr,      nullptr,
+                                a.rho,          a.damping, false,        false};
+  const AdjointMemory<T> first{a.shape.labels, a.sum,     a.sum_before, a.forward,
+                               a.backward,     a.cavity,  nullptr,      nullptr,
+                               a.rho,          a.damping, false,        false};
   const SoftAdjointRows<T> row(shared);
-  if constexpr (Rule == cpu::SweepRule::ISGMR) {
-    undo_isgmr(a, m, at, ways, line, row);
-  } else {
-    undo_trwp(a, m, at, ways, line, row);
-  }
+  // TRWP's second way found the first one's messages as the iteration left them, all else found the
+  // other way's as they were before it.
+  unwind(a, Backward{second},
+         State{{a.state, a.backward_before, a.backward_after,
+                State::kNewest ? a.forward_after : a.forward_before, a.rho}},
+         Way<T>{true, a.gradient.table_t, a.gradient.table, kept.backward, kept.backward_sender},
+         place, row);
+  __syncthreads();  // the last rows have been read
+  unwind(a, Forward{first},
+         State{{a.state, a.forward_before, a.forward_after, a.backward_before, a.rho}},
+         Way<T>{false, a.gradient.table, a.gradient.table_t, kept.forward, kept.forward_sender},
+         place, row);
 }
 
-template <class T, cpu::SweepRule Rule>
+template <class T, class Backward, class Forward, class State>
 int launch(const SoftAdjointParameters<T>& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(core::scanlines(p.geometry)),
                   static_cast<unsigned>(p.batch.count));
-  const auto kernel = soft_adjoint_kernel<T, Rule>;
+  const auto kernel = soft_adjoint_kernel<T, Backward, Forward, State>;
   MRF_LAUNCH(kernel, grid, dim3(soft_threads(p.args.shape.labels)),
              SoftAdjointRows<T>::bytes(p.args.shape.labels), stream, p);
   return static_cast<int>(cudaGetLastError());
@@ -276,11 +242,13 @@ int soft_adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
       args, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch,
       left_behind};
   const bool tables = args.gradient.table != nullptr && args.gradient.table_t != nullptr;
-  if (!tables || args.shape.labels > kMostSoftLabels || args.rule == cpu::SweepRule::SGM)
+  if (!tables || args.shape.labels > kMostLabels<T> || args.rule == cpu::SweepRule::SGM)
     return static_cast<int>(cudaErrorInvalidValue);
   const auto on = static_cast<cudaStream_t>(stream);
-  if (args.rule == cpu::SweepRule::ISGMR) return launch<T, cpu::SweepRule::ISGMR>(p, on);
-  return launch<T, cpu::SweepRule::TRWP>(p, on);
+  if (args.rule == cpu::SweepRule::TRWP)
+    return launch<T, SoftTrwpAdjoint<T>, SoftTrwpAdjoint<T>, SoftTrwpState<T>>(p, on);
+  return launch<T, SoftIsgmrBackwardAdjoint<T>, SoftIsgmrForwardAdjoint<T>, SoftIsgmrState<T>>(p,
+                                                                                               on);
 }
 
 template int soft_adjoint_pair<float>(const cpu::AdjointArgs<float>&, const Batch&,

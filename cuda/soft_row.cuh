@@ -8,14 +8,14 @@
 #include <cmath>
 
 #include "core/exponential.hpp"
+#include "core/scanline.hpp"
 #include "kernels.hpp"
 #include "warp_row.cuh"
 
 namespace mrfcore::cuda {
 
-/// A scanline has a block, a label a thread. 512 threads leave the adjoint 128 registers each.
-constexpr int kMostSoftLabels = 512;
-
+/// A scanline has a block, a label a thread: up to kMostLabels of them, for which 128 registers
+/// each are left (255 with doubles).
 inline unsigned soft_threads(int labels) {
   return static_cast<unsigned>((labels + kWarp - 1) / kWarp * kWarp);
 }
@@ -26,6 +26,14 @@ int soft_sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream st
 template <class T>
 int soft_adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
                       const MessageGradients<T>& left_behind, Stream stream);
+
+/// Where the block's scanline lies. Offsets of the item are in indices, not in pointers, which stay
+/// the kernel's parameters and take no registers.
+struct Place {
+  core::Scanline line;
+  int64_t volume;  ///< first element of the item
+  int64_t edges;   ///< first edge of the item's pair
+};
 
 template <class T>
 __device__ __forceinline__ T soft_term(T lowest, T h, T v, T w, T inverse_t) {

@@ -77,33 +77,43 @@ struct SoftIsgmrBackward {
   }
 };
 
-/// What TRWP's nodes sent (Eq 3.10), from messages before and after and the rewound sum.
+/// What nodes sent, from messages before and after the iteration and the sum of theta and messages.
 template <class T>
-struct SoftTrwpState {
+struct SoftState {
+  struct Node {
+    T sum, own_before, own_after, other;
+  };
   T* sum;
   const T* own_before;
   const T* own_after;
   const T* other;
   T rho;
 
-  __device__ __forceinline__ T sent(int64_t at) const { return rho * sum[at] - other[at]; }
-  __device__ __forceinline__ void rewind(int64_t at) const {
-    sum[at] -= own_after[at] - own_before[at];
+  __device__ __forceinline__ Node read(int64_t at) const {
+    return {sum[at], own_before[at], own_after[at], other[at]};
   }
 };
 
-/// What ISGMR's nodes sent (Eq 3.9); `sum` is that of the iteration before.
+/// TRWP (Eq 3.10): `sum` is the newest and rewound, `other` the message as it was then.
 template <class T>
-struct SoftIsgmrState {
-  const T* sum;
-  const T* own_before;
-  const T* own_after;
-  const T* other_before;
-
-  __device__ __forceinline__ T sent(int64_t at) const {
-    return sum[at] - own_before[at] - other_before[at] + own_after[at];
+struct SoftTrwpState : SoftState<T> {
+  static constexpr bool kNewest = true;
+  using Node = typename SoftState<T>::Node;
+  __device__ __forceinline__ T sent(const Node& n) const { return this->rho * n.sum - n.other; }
+  __device__ __forceinline__ void rewind(int64_t at, const Node& n) const {
+    this->sum[at] = n.sum - (n.own_after - n.own_before);
   }
-  __device__ __forceinline__ void rewind(int64_t) const {}
+};
+
+/// ISGMR (Eq 3.9): `sum` and `other` are those before the iteration.
+template <class T>
+struct SoftIsgmrState : SoftState<T> {
+  static constexpr bool kNewest = false;
+  using Node = typename SoftState<T>::Node;
+  __device__ __forceinline__ T sent(const Node& n) const {
+    return n.sum - n.own_before - n.other + n.own_after;
+  }
+  __device__ __forceinline__ void rewind(int64_t, const Node&) const {}
 };
 
 /// Adjoint of Eq 3.10.

@@ -8,7 +8,6 @@
 // bytes of volumes. Every warp reads all of V once a pass, 2 L^2 elements a message, from L1 or L2.
 // A block per scanline, not a warp: L / 32 times as many warps, each with a sum over m of its own
 // in the CPU's order. The loops over m give independent work (four exponentials at a time).
-#include "core/scanline.hpp"
 #include "cpu/min_convolution_plan.hpp"
 #include "soft_row.cuh"
 #include "soft_rules.cuh"
@@ -43,8 +42,9 @@ struct SoftSweepRow {
 /// Walks a scanline one way. Threads without a label keep the others company at barriers.
 template <class T, class Rule>
 __device__ __forceinline__ void walk(const SoftSweepParameters<T>& p, const Rule& rule,
-                                     bool backward, const core::Scanline& line,
-                                     const T* edge_weights, const SoftSweepRow<T>& row) {
+                                     bool backward, const Place& place,
+                                     const SoftSweepRow<T>& row) {
+  const core::Scanline& line = place.line;
   const int labels = p.plan.labels, label = static_cast<int>(threadIdx.x);
   const bool exists = label < labels;
   const int64_t step = backward ? -line.node_stride : line.node_stride;
@@ -52,8 +52,9 @@ __device__ __forceinline__ void walk(const SoftSweepParameters<T>& p, const Rule
   const int64_t to_owner = backward ? 0 : -step;
   const T* column = (backward ? p.plan.table_t : p.plan.table) + label;
   const T inverse_t = T(1) / p.plan.temperature;
-  int64_t pixel = backward ? line.first + (line.count - 1) * line.node_stride : line.first;
-  int64_t at = pixel * labels + label;
+  const int64_t head = backward ? line.first + (line.count - 1) * line.node_stride : line.first;
+  int64_t edge = place.edges + head + to_owner;
+  int64_t at = place.volume + head * labels + label;
 
   T h = T(0);
   typename Rule::Node next{};
@@ -62,12 +63,12 @@ __device__ __forceinline__ void walk(const SoftSweepParameters<T>& p, const Rule
     if (line.count > 1) next = rule.read(at + step * labels);
   }
   for (int64_t i = 1; i < line.count; ++i) {
-    pixel += step;
+    edge += step;
     at += step * labels;
     const typename Rule::Node node = next;
     if (exists && i + 1 < line.count) next = rule.read(at + step * labels);
     T w = p.args.weights.scale;
-    if (edge_weights != nullptr) w = w * __ldg(edge_weights + pixel + to_owner);
+    if (p.args.weights.per_edge != nullptr) w = w * __ldg(p.args.weights.per_edge + edge);
     row.h[label] = h;
     __syncthreads();
     T message = kForbidden<T> * T(8);
@@ -84,31 +85,22 @@ __device__ __forceinline__ void walk(const SoftSweepParameters<T>& p, const Rule
 }
 
 template <class T, class Forward, class Backward>
-__global__ void __launch_bounds__(kMostSoftLabels, 2)
+__global__ void __launch_bounds__(kMostLabels<T>, 2)
     soft_sweep_kernel(const __grid_constant__ SoftSweepParameters<T> p) {
   MRF_SHARED(T, shared);
-  const core::Scanline line = core::scanline(p.geometry, blockIdx.x);
-  if (line.count == 0) return;
   const cpu::SweepArgs<T>& a = p.args;
-  const int64_t item = blockIdx.y, volume = item * p.batch.volume;
-  const T* edge_weights =
-      a.weights.per_edge == nullptr
-          ? nullptr
-          : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
-  SweepMemory<T> m{};
-  m.labels = a.shape.labels;
-  m.sum = a.sum + volume;
-  m.own = a.forward + volume;
-  m.other = a.backward + volume;
-  m.cavity = a.cavity == nullptr ? nullptr : a.cavity + volume;
-  m.rho = a.rho;
-  m.damping = a.damping;
+  const int64_t item = blockIdx.y;
+  const Place place{core::scanline(p.geometry, blockIdx.x), item * p.batch.volume,
+                    item * p.batch.edge_weights + a.pair * a.shape.pixels()};
+  if (place.line.count == 0) return;
+  const SweepMemory<T> first{a.shape.labels, nullptr, a.sum, a.forward, a.backward,
+                             a.cavity,       nullptr, a.rho, a.damping, false};
+  const SweepMemory<T> second{a.shape.labels, nullptr, a.sum, a.backward, a.forward,
+                              a.cavity,       nullptr, a.rho, a.damping,  false};
   const SoftSweepRow<T> row(shared);
-  walk(p, Forward{m}, false, line, edge_weights, row);
+  walk(p, Forward{first}, false, place, row);
   __syncthreads();  // the last minima have been read
-  m.own = a.backward + volume;
-  m.other = a.forward + volume;
-  walk(p, Backward{m}, true, line, edge_weights, row);
+  walk(p, Backward{second}, true, place, row);
 }
 
 template <class T, class Forward, class Backward>
@@ -128,7 +120,7 @@ int soft_sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream st
   const SoftSweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
   const bool recorded = args.forward_tape.argmin != nullptr;  // there are no arg-mins to record
-  if (recorded || args.shape.labels > kMostSoftLabels || args.rule == cpu::SweepRule::SGM)
+  if (recorded || args.shape.labels > kMostLabels<T> || args.rule == cpu::SweepRule::SGM)
     return static_cast<int>(cudaErrorInvalidValue);
   const auto on = static_cast<cudaStream_t>(stream);
   if (args.rule == cpu::SweepRule::ISGMR)
