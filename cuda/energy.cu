@@ -2,10 +2,10 @@
 // E(labels), to the bit as cpp/ops/energy.cpp: terms in double, and sums from left to right along a
 // row, one for the unaries and one for each pair's edges, then row by row.
 //
-// A warp per row. It fetches the terms of 128 pixels, lane by lane, into shared memory; then lane c
-// adds up those of sum c. A pixel costs 4 bytes of label, 4 per pair of weights and a line of
-// 32 bytes of unaries, which decides on large images; the chain of additions, some 10 cycles a
-// pixel, takes about as long.
+// A block per row, a warp for each of its sums. A warp fetches the terms of 128 pixels, lane by
+// lane, into shared memory, and adds them up in order. A pixel costs 4 bytes of label, 4 per pair
+// of weights and a line of 32 bytes of unaries, which decides on large images; the chain of
+// additions, some 10 cycles a pixel, takes about as long.
 #include "core/directions.hpp"
 #include "kernels.hpp"
 #include "warp_row.cuh"
@@ -13,9 +13,8 @@
 namespace mrfcore::cuda {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kTile = 128;         // pixels at a time
-constexpr int kApart = kTile + 1;  // doubles from one sum's terms to the next's: no bank twice
+constexpr int kTile = 128;            // pixels at a time
+constexpr int kEach = kTile / kWarp;  // of a lane
 constexpr int kMostPairs = core::kMaxDirections / 2;
 
 template <class T>
@@ -43,72 +42,104 @@ struct EnergyRow {
     if (weights != nullptr) weights += item * p.batch.edge_weights;
   }
 
-  __device__ __forceinline__ bool labelled(int32_t label) const {
-    return label >= 0 && label < p.args.shape.labels;
+  /// Terms of the unaries of a tile: +inf if the label is forbidden; NaN, and no look outside the
+  /// volume, if it does not exist.
+  __device__ __forceinline__ void fetch_unaries(int64_t tile, double* terms) const {
+    const cpu::GridShape& s = p.args.shape;
+    int32_t label[kEach];
+    T cost[kEach];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) label[k] = labels[pixel(tile, k)];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k)
+      cost[k] = unary[pixel(tile, k) * s.labels + (exists(label[k]) ? label[k] : 0)];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      double term = static_cast<double>(cost[k]);
+      if (cost[k] >= kForbidden<T> / T(64)) term = cpu::kInfinity<double>;
+      if (!exists(label[k])) term = cpu::kInfinity<double> - cpu::kInfinity<double>;
+      terms[k * kWarp + lane_index()] = column(tile, k) < s.width ? term : 0.0;
+    }
   }
 
-  /// +inf if the label is forbidden; NaN (and no look outside the volume) if it does not exist.
-  __device__ __forceinline__ double unary_term(int64_t x) const {
-    const int64_t i = y * p.args.shape.width + x;
-    const int32_t label = labels[i];
-    if (!labelled(label)) return cpu::kInfinity<double> - cpu::kInfinity<double>;
-    const T cost = unary[i * p.args.shape.labels + label];
-    return cost >= kForbidden<T> / T(64) ? cpu::kInfinity<double> : static_cast<double>(cost);
-  }
-
-  /// w V of the edge that pixel (y, x) owns; 0, which changes no sum, where there is none.
-  __device__ __forceinline__ double edge_term(int pair, int64_t x) const {
+  /// w V of the edges that the pixels of a tile own; 0, which changes no sum, where there is none.
+  __device__ __forceinline__ void fetch_edges(int pair, int64_t tile, double* terms) const {
     const cpu::GridShape& s = p.args.shape;
     const core::Direction d = p.pairs[pair];
-    if (y + d.dy >= s.height || x + d.dx < 0 || x + d.dx >= s.width) return 0.0;
-    const int64_t i = y * s.width + x;
-    const int32_t first = labels[i], second = labels[i + d.dy * s.width + d.dx];
-    if (!labelled(first) || !labelled(second)) return 0.0;  // the unary terms tell
-    const double v =
-        p.args.differences == nullptr
-            ? __ldg(p.args.table + int64_t{first} * s.labels + second)
-            : __ldg(p.args.differences + (first < second ? second - first : first - second));
-    return weights == nullptr ? v : v * static_cast<double>(weights[pair * s.pixels() + i]);
+    const bool by_difference = p.args.differences != nullptr;
+    const double* values = by_difference ? p.args.differences : p.args.table;
+    int32_t first[kEach], second[kEach];
+    T w[kEach];
+    double v[kEach];
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const int64_t i = pixel(tile, k);
+      first[k] = labels[i];
+      second[k] = labels[inside(d, tile, k) ? i + d.dy * s.width + d.dx : i];
+      w[k] = T(1);
+      if (weights != nullptr) w[k] = weights[pair * s.pixels() + i];
+    }
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      // Of labels that do not exist the unaries tell.
+      const int64_t l = exists(first[k]) ? first[k] : 0, m = exists(second[k]) ? second[k] : 0;
+      const int64_t difference = l < m ? m - l : l - m;
+      v[k] = __ldg(values + (by_difference ? difference : l * s.labels + m));
+    }
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      const double term = v[k] * static_cast<double>(w[k]);
+      terms[k * kWarp + lane_index()] = inside(d, tile, k) ? term : 0.0;
+    }
   }
 
-  /// Sum c's term of pixel (y, x).
-  __device__ __forceinline__ double term(int c, int64_t x) const {
-    if (x >= p.args.shape.width) return 0.0;
-    return c == 0 ? unary_term(x) : edge_term(c - 1, x);
+ private:
+  __device__ __forceinline__ bool exists(int32_t label) const {
+    return label >= 0 && label < p.args.shape.labels;
+  }
+  __device__ __forceinline__ int64_t column(int64_t tile, int k) const {
+    return tile + k * kWarp + lane_index();
+  }
+  /// The row's last pixel stands in for those beyond it: without branches, the loads of all pixels
+  /// of a tile are under way together.
+  __device__ __forceinline__ int64_t pixel(int64_t tile, int k) const {
+    const int64_t x = column(tile, k), width = p.args.shape.width;
+    return y * width + (x < width ? x : width - 1);
+  }
+  __device__ __forceinline__ bool inside(const core::Direction& d, int64_t tile, int k) const {
+    const int64_t x = column(tile, k), width = p.args.shape.width;
+    return y + d.dy < p.args.shape.height && x < width && x + d.dx >= 0 && x + d.dx < width;
   }
 };
 
 template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp)
+__global__ void __launch_bounds__((1 + kMostPairs) * kWarp)
     energy_rows_kernel(const __grid_constant__ EnergyParameters<T> p) {
   MRF_SHARED(double, shared);
-  const cpu::GridShape& s = p.args.shape;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = lane_index();
-  const int64_t y = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
-  if (y >= s.height) return;
-  const int sums = 1 + s.connectivity / 2;
-  double* const terms = shared + warp * sums * kApart;
+  const int sums = static_cast<int>(blockDim.x) / kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  double* const terms = shared + sums + warp * kTile;
+  const int64_t y = blockIdx.x;
   const EnergyRow<T> row(p, y);
-  double sum = 0.0;  // lane c: sum c
-  for (int64_t x = 0; x < s.width; x += kTile) {
-    for (int c = 0; c < sums; ++c) {
-#pragma unroll
-      for (int k = 0; k < kTile; k += kWarp)
-        terms[c * kApart + k + lane] = row.term(c, x + k + lane);
+  double sum = 0.0;
+  for (int64_t tile = 0; tile < p.args.shape.width; tile += kTile) {
+    if (warp == 0) {
+      row.fetch_unaries(tile, terms);
+    } else {
+      row.fetch_edges(warp - 1, tile, terms);
     }
     __syncwarp();
-    if (lane < sums) {
-#pragma unroll 8
-      for (int k = 0; k < kTile; ++k) sum += terms[lane * kApart + k];
-    }
+#pragma unroll 16
+    for (int k = 0; k < kTile; ++k) sum += terms[k];  // all lanes the same
     __syncwarp();
   }
+  if (lane_index() == 0) shared[warp] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
   double edges = 0.0;
-  for (int c = 1; c < sums; ++c) edges += __shfl_sync(kAllLanes, sum, c);
-  if (lane == 0) {
-    p.args.rows[blockIdx.y * s.height + y] =
-        sum + edges * static_cast<double>(p.args.weights.scale);
-  }
+  for (int c = 1; c < sums; ++c) edges += shared[c];
+  p.args.rows[blockIdx.y * p.args.shape.height + y] =
+      shared[0] + edges * static_cast<double>(p.args.weights.scale);
 }
 
 }  // namespace
@@ -118,10 +149,9 @@ int energy(const EnergyArgs<T>& args, const Batch& batch, Stream stream) {
   EnergyParameters<T> p{args, batch, {}};
   const int pairs = args.shape.connectivity / 2;
   for (int pair = 0; pair < pairs; ++pair) p.pairs[pair] = core::direction(2 * pair);
-  const dim3 grid(static_cast<unsigned>((args.shape.height + kWarps - 1) / kWarps),
-                  static_cast<unsigned>(batch.count));
-  const size_t shared = static_cast<size_t>(kWarps * (1 + pairs) * kApart) * sizeof(double);
-  MRF_LAUNCH(energy_rows_kernel<T>, grid, dim3(kWarps * kWarp), shared,
+  const dim3 grid(static_cast<unsigned>(args.shape.height), static_cast<unsigned>(batch.count));
+  const size_t shared = static_cast<size_t>((1 + pairs) * (1 + kTile)) * sizeof(double);
+  MRF_LAUNCH(energy_rows_kernel<T>, grid, dim3(static_cast<unsigned>((1 + pairs) * kWarp)), shared,
              static_cast<cudaStream_t>(stream), p);
   if (const cudaError_t code = cudaGetLastError(); code != cudaSuccess)
     return static_cast<int>(code);

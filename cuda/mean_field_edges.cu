@@ -82,7 +82,7 @@ struct Edges {
       for (int t = 0; t < kTilePixels; ++t) {
         if ((__shfl_sync(kAllLanes, inside, t) >> pair & 1) == 0) continue;
         T* const at = sums + (pair * kTilePixels + t) * kParts + lane_index() % kParts;
-        OrderedSum<T> sum(*at);
+        OrderedSum<T> sum(lane_index() < kParts ? *at : T(0));
 #pragma unroll
         for (int k = 0; k < NK; ++k) {
           const int64_t j = other + t * labels + columns.label(k);
