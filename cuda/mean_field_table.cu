@@ -51,8 +51,8 @@ struct TablePixels {
     end = (blockIdx.x + int64_t{1}) * all / bins;
   }
 
-  /// A thread per pixel and direction. Pixels beyond the end are the last one again, without
-  /// neighbours and, see fetch(), gradients.
+  /// A thread per pixel and direction. Pixels beyond the end are the last one again without its
+  /// neighbours, which adds zero.
   template <int N>
   __device__ __forceinline__ void locate(int64_t first, TableMemory<T, N>& memory) const {
     const int t = static_cast<int>(threadIdx.x) % kPixels;
@@ -91,10 +91,10 @@ struct TablePixels {
       const int t = i / kTile, at = i % kTile;
       const T* g = p.args.grad_costs + memory.row[t];
       const int64_t m = m0 + at, l = l0 + at;
-      const bool has_m = m < labels, has_l = l < labels, exists = first + t < end;
+      const bool has_m = m < labels, has_l = l < labels;
       memory.theirs[t][at] = has_m ? p.args.scale * neighbours(memory, t, 1, m) : T(0);
-      memory.own[t][at] = has_m && exists ? p.args.scale * g[m] : T(0);
-      memory.gradients[t][at] = has_l && exists ? g[l] : T(0);
+      memory.own[t][at] = has_m ? p.args.scale * g[m] : T(0);
+      memory.gradients[t][at] = has_l ? g[l] : T(0);
       memory.ours[t][at] = has_l ? neighbours(memory, t, 0, l) : T(0);
     }
   }
