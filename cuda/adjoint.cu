@@ -10,6 +10,7 @@
 #include "adjoint_rules.cuh"
 #include "scanlines.cuh"
 #include "soft_row.cuh"
+#include "wide_kernels.cuh"
 
 namespace mrfcore::cuda {
 namespace {
@@ -90,7 +91,7 @@ __device__ __forceinline__ void unwind(const AdjointParameters<T>& p, const Rule
     const int minimum = stored.minimum_of(pixel);
     WarpRow<T, NK> g = rule.node(pixel, gh, minimum);
     if constexpr (!Rule::kMinimumOfState) subtract_at(g, minimum);
-    if (kept != nullptr) write_row(kept, pixel, labels, g);
+    if (kept != nullptr) write_row(kept + blockIdx.y * p.batch.volume, pixel, labels, g);
     WarpRow<int, NK> from{};
     __syncwarp();  // the last message has been read by all lanes
 #pragma unroll
@@ -136,12 +137,12 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   T* rows = shared + warp * NK * kWarp;
   int* labels = reinterpret_cast<int*>(shared + kWarpsPerBlock * NK * kWarp) + warp * NK * kWarp;
   const Message<T> message{rows, labels};
-  unwind<T, NK>(p, Backward{m}, true, line, edge_gradient, of_item(p.left_behind.backward),
+  unwind<T, NK>(p, Backward{m}, true, line, edge_gradient, p.left_behind.backward,
                 Tape(a.backward_tape, p.batch, item, a.shape.labels), message);
   T* const backward = m.own;
   m.own = m.other;
   m.other = backward;
-  unwind<T, NK>(p, Forward{m}, false, line, edge_gradient, of_item(p.left_behind.forward),
+  unwind<T, NK>(p, Forward{m}, false, line, edge_gradient, p.left_behind.forward,
                 Tape(a.forward_tape, p.batch, item, a.shape.labels), message);
 }
 
@@ -178,6 +179,8 @@ int adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
   const bool shared_weights = args.gradient.per_edge != nullptr && batch.edge_weights == 0;
   if (shared_weights && batch.count > 1) return static_cast<int>(cudaErrorInvalidValue);
   if (args.temperature > T(0)) return soft_adjoint_pair(args, batch, left_behind, stream);
+  if (args.shape.labels > kMostLabels<T>)
+    return wide_adjoint_pair(args, batch, left_behind, stream);
   return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
     return launch_rule<T, NK>(p, static_cast<cudaStream_t>(stream));
   });

@@ -216,7 +216,6 @@ __global__ void __launch_bounds__(kMostLabels<T>, 1)
                 State::kNewest ? a.forward_after : a.forward_before, a.rho}},
          Way<T>{true, a.gradient.table_t, a.gradient.table, kept.backward, kept.backward_sender},
          place, row);
-  __syncthreads();  // the last rows have been read
   unwind(a, Forward{first},
          State{{a.state, a.forward_before, a.forward_after, a.backward_before, a.rho}},
          Way<T>{false, a.gradient.table, a.gradient.table_t, kept.forward, kept.forward_sender},

@@ -99,7 +99,6 @@ __global__ void __launch_bounds__(kMostLabels<T>, 2)
                               a.cavity,       nullptr, a.rho, a.damping,  false};
   const SoftSweepRow<T> row(shared);
   walk(p, Forward{first}, false, place, row);
-  __syncthreads();  // the last minima have been read
   walk(p, Backward{second}, true, place, row);
 }
 

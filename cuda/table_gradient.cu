@@ -2,11 +2,11 @@
 // Gradients of V(m, l): hard minima add w g(l) at (argmin(l), l) for every message, soft ones
 // w g(l) share(m, l) at all (m, l).
 //
-// Ownership instead of atomics: a block has a chunk of the pixels (its bin) and a tile of V, kMost
-// rows m by 32 columns l, as sums of doubles in shared memory, one copy for each warp. A lane owns
-// a column: what it adds, it adds in the order of pixels, and banks do not conflict. In the end
-// copies are added up in order and go to the bin once. Where there are 16 labels or fewer, a warp
-// has several messages side by side, each with columns of its own. The ways of a pair are two
+// Ownership instead of atomics: a block has a chunk of the pixels (its bin) and a tile of V, up to
+// 384 rows m by 32 columns l, as sums of doubles in shared memory, one copy for each warp. A lane
+// owns a column: what it adds, it adds in the order of pixels, and banks do not conflict. In the
+// end copies are added up in order and go to the bin once. Where there are 16 labels or fewer, a
+// warp has several messages side by side, each with columns of its own. The ways of a pair are two
 // launches: they write the same bin by rows and by columns.
 //
 // Bytes per message and label, hard: 4 (g) and 1 or 2 (arg-min), both ways of a pair 10; the
