@@ -26,6 +26,7 @@ struct VolumeParameters {
   cpu::CostVolumeArgs args;
   const uint64_t* codes;  ///< of census
   uint8_t* bytes;
+  int64_t stride;  ///< elements between rows of labels
   int64_t column_tiles, label_tiles;
 };
 
@@ -167,7 +168,7 @@ __global__ void __launch_bounds__(kThreads)
     Feature here[kPlanes];
 #pragma unroll
     for (int k = 0; k < kPlanes; ++k) here[k] = left[k * kColumns + i];
-    const int64_t at = ((row.item * a.height + y) * a.width + x0 + i) * a.num_disparities + l0;
+    const int64_t at = ((row.item * a.height + y) * a.width + x0 + i) * p.stride + l0;
     for (int l = lane_index(); l < labels; l += kWarp) {
       const int partner = i + labels - 1 - l;
       float cost = a.border;
@@ -227,17 +228,17 @@ int launch_cost(VolumeParameters& p, int64_t items, uint64_t* codes, cudaStream_
 }  // namespace
 
 int cost_volume(const cpu::CostVolumeArgs& args, int64_t items, uint64_t* codes, Stream stream) {
-  VolumeParameters p{args, codes, nullptr, 0, 0};
+  VolumeParameters p{args, codes, nullptr, args.num_disparities, 0, 0};
   return launch_cost<FloatVolume>(p, items, codes, static_cast<cudaStream_t>(stream));
 }
 
 int byte_cost_volume(const cpu::CostVolumeArgs& args, int64_t items, uint64_t* codes, uint8_t* out,
-                     Stream stream) {
+                     int64_t stride, Stream stream) {
   const bool whole = args.type == PixelType::UInt8 || args.cost == StereoCost::Census;
   const bool fits = args.border >= 0.0F && args.border <= 255.0F;
-  if (!whole || !fits || args.scale != 1.0F || args.accumulate)
+  if (!whole || !fits || stride < args.num_disparities || args.scale != 1.0F || args.accumulate)
     return static_cast<int>(cudaErrorInvalidValue);
-  VolumeParameters p{args, codes, out, 0, 0};
+  VolumeParameters p{args, codes, out, stride, 0, 0};
   if (!(p.args.truncation < 255.0F)) p.args.truncation = 255.0F;
   return launch_cost<ByteVolume>(p, items, codes, static_cast<cudaStream_t>(stream));
 }

@@ -107,14 +107,13 @@ __device__ __forceinline__ PackedWords<K, Stored> packed(const PackedRow<K>& row
   return words;
 }
 
-/// Costs of a pixel, dense rows of `labels` bytes. `whole`: labels are a multiple of K, so that
-/// rows are aligned; else bytes are read one by one. Labels that do not exist cost 0.
+/// A lane's costs, from where its first label is. `whole`: they are an aligned word; else bytes are
+/// read one by one. Labels that do not exist cost 0.
 template <int K>
-__device__ __forceinline__ PackedWords<K, uint8_t> read_costs(const uint8_t* costs, int64_t pixel,
-                                                              int labels, bool whole) {
+__device__ __forceinline__ PackedWords<K, uint8_t> read_costs(const uint8_t* from, int labels,
+                                                              bool whole) {
   PackedWords<K, uint8_t> words{};
   const int first = PackedRow<K>::first_label();
-  const uint8_t* from = costs + pixel * labels + first;
   if (whole) {
     if (first < labels) words = read_words<K, uint8_t>(from);
   } else {
@@ -132,19 +131,6 @@ __device__ __forceinline__ unsigned row_minimum(const PackedRow<K>& row) {
 #pragma unroll
   for (int j = 1; j < K / 2; ++j) least = lower2(least, row.at[j]);
   return __reduce_min_sync(kAllLanes, min(least & 0xffffU, least >> 16));
-}
-
-inline int packed_labels_per_lane(int labels) {
-  return labels <= 2 * kWarp ? 2 : (labels <= 4 * kWarp ? 4 : 8);
-}
-
-/// body.template operator()<K>() with K labels in each lane.
-template <class Body>
-int with_packed_labels(int labels, const Body& body) {
-  const int per_lane = packed_labels_per_lane(labels);
-  if (per_lane == 2) return body.template operator()<2>();
-  if (per_lane == 4) return body.template operator()<4>();
-  return body.template operator()<8>();
 }
 
 }  // namespace mrfcore::cuda

@@ -15,8 +15,9 @@
 // a cell in all, but two population counts of 64-bit codes are 1/8 cycle of a multiprocessor per
 // cell and path, and a byte is 1/13: they would cost more than they save.
 //
-// Operations: about 45 instructions of a warp for a node of 128 labels, where memory allows 120.
-// Rows of the next kAhead nodes are on their way while a node is worked on.
+// Operations: about 55 instructions of a warp for a node of 128 labels, where memory allows 80 to
+// 120. Rows of the next kAhead nodes are on their way while a node is worked on: 128 to 256 bytes
+// for each of some 40 warps of a multiprocessor, as many as it takes to keep memory busy.
 #include "compact_layout.cuh"
 #include "core/scanline.hpp"
 #include "packed_row.cuh"
@@ -25,26 +26,18 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kWarpsPerBlock = 4, kAhead = 4, kMostPairs = 4;
-/// What labels that do not exist cost: no message comes from there (it exceeds p2 even after a
-/// minimum of 255 is taken off), and what is added to it stays below kPackedLimit.
+/// What labels that do not exist cost, besides the byte that may be in their place: no message
+/// comes from there (it exceeds p2 even after a minimum of 255 is taken off), and what is added to
+/// it stays below kPackedLimit.
 constexpr unsigned kOutside = 0x3000;
 static_assert(kOutside - 255 > kMostCompactPenalty);
-static_assert(kOutside + 2 * kMostCompactPenalty < kPackedLimit);
+static_assert(kOutside + 255 + 2 * kMostCompactPenalty < kPackedLimit);
 
 struct PathParameters {
   CompactSgm args;
   CompactLayout layout;
   core::PairGeometry geometry[kMostPairs];
   int64_t jobs[kMostPairs + 1];  ///< before each pair
-};
-
-/// A walk along a scanline: nodes and where its messages go.
-template <class Stored>
-struct Path {
-  int64_t pixel, step;
-  int count;
-  const uint8_t* costs;
-  Stored* messages;
 };
 
 /// What a node needs from memory.
@@ -55,35 +48,54 @@ struct PathNode {
 template <int K, class Stored>
 struct PathNode<K, Stored, true> {
   PackedWords<K, uint8_t> cost;
-  PackedWords<K, Stored> other;
+  PackedWords<K, Stored> other;  ///< message of the opposite way
 };
 
+/// A scanline to walk along, as a lane sees it: where its labels of the first node are.
+template <class Stored>
+struct Path {
+  int count;
+  int64_t cost_step, message_step;  ///< elements from a node to the next
+  const uint8_t* costs;
+  Stored* messages;
+
+  /// From beyond the last node, where a walk ends, back to it and the other way.
+  __device__ __forceinline__ void turn() {
+    costs -= cost_step;
+    messages -= message_step;
+    cost_step = -cost_step;
+    message_step = -message_step;
+  }
+};
+
+/// Nodes of a path in order, read ahead of where they are written.
 template <int K, class Stored, bool Add>
 struct PathWalk {
   using Node = PathNode<K, Stored, Add>;
   using Words = PackedWords<K, Stored>;
-  int labels, row;
-  bool whole;
+  Path<Stored>& path;  ///< costs: of the next node to read; messages: to write
+  Stored* other;       ///< to read
+  int labels;
+  bool whole, mine;  ///< mine: this lane has labels
 
-  __device__ __forceinline__ Node read(const Path<Stored>& path, int64_t pixel) const {
+  __device__ __forceinline__ Node read() {
     Node node{};
-    node.cost = read_costs<K>(path.costs, pixel, labels, whole);
+    node.cost = read_costs<K>(path.costs, labels, whole);
+    path.costs += path.cost_step;
     if constexpr (Add) {
-      const int first = PackedRow<K>::first_label();
-      if (first < row) node.other = read_words<K, Stored>(path.messages + pixel * row + first);
+      if (mine) node.other = read_words<K, Stored>(other);
+      other += path.message_step;
     }
     return node;
   }
-
-  __device__ __forceinline__ void write(const Path<Stored>& path, int64_t pixel, const Node& node,
-                                        const PackedRow<K>& message) const {
+  __device__ __forceinline__ void write(const Node& node, const PackedRow<K>& message) {
     Words words = packed<K, Stored>(message);
     if constexpr (Add) {  // no carries: both fit together
 #pragma unroll
       for (int i = 0; i < Words::kWords; ++i) words.at[i] += node.other.at[i];
     }
-    const int first = PackedRow<K>::first_label();
-    if (first < row) write_words<K, Stored>(path.messages + pixel * row + first, words);
+    if (mine) write_words<K, Stored>(path.messages, words);
+    path.messages += path.message_step;
   }
 };
 
@@ -120,17 +132,17 @@ __device__ __forceinline__ PackedRow<K> padding(int labels) {
 }
 
 template <int K, class Stored, bool Add>
-__device__ __forceinline__ void walk(const PathParameters& p, const Path<Stored>& path) {
+__device__ __forceinline__ void walk(const PathParameters& p, Path<Stored>& path) {
   const int labels = p.args.labels;
-  const PathWalk<K, Stored, Add> at{labels, p.layout.row, p.layout.whole};
+  PathWalk<K, Stored, Add> nodes{path, path.messages, labels, p.layout.whole,
+                                 PackedRow<K>::first_label() < labels};
   const PackedRow<K> outside = padding<K>(labels);
   const unsigned p1 = twice(static_cast<unsigned>(p.args.p1)),
                  p2 = twice(static_cast<unsigned>(p.args.p2));
-  int64_t pixel = path.pixel;
   PathNode<K, Stored, Add> ahead[kAhead];
 #pragma unroll
   for (int j = 0; j < kAhead; ++j) {
-    if (j < path.count) ahead[j] = at.read(path, pixel + j * path.step);
+    if (j < path.count) ahead[j] = nodes.read();
   }
   PackedRow<K> h{};  // zeros: the head receives none
   for (int i = 0; i < path.count; i += kAhead) {
@@ -138,16 +150,15 @@ __device__ __forceinline__ void walk(const PathParameters& p, const Path<Stored>
     for (int j = 0; j < kAhead; ++j) {
       if (i + j >= path.count) return;
       const PathNode<K, Stored, Add> node = ahead[j];
-      if (i + j + kAhead < path.count) ahead[j] = at.read(path, pixel + kAhead * path.step);
+      if (i + j + kAhead < path.count) ahead[j] = nodes.read();
       const PackedRow<K> message = message_of(h, p1, p2);
-      at.write(path, pixel, node, message);
+      nodes.write(node, message);
       h = unpacked<K, uint8_t>(node.cost);
 #pragma unroll
       for (int k = 0; k < K / 2; ++k) h.at[k] = h.at[k] + message.at[k] + outside.at[k];
       const unsigned least = twice(row_minimum(h));
 #pragma unroll
       for (int k = 0; k < K / 2; ++k) h.at[k] -= least;
-      pixel += path.step;
     }
   }
 }
@@ -164,22 +175,25 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   const core::PairGeometry& geometry = p.geometry[pair];
   const int64_t index = job - p.jobs[pair], lines = core::scanlines(geometry);
   const bool backward = !Paired && index >= lines;
-  const core::Scanline line = core::scanline(geometry, backward ? index - lines : index);
+  core::Scanline line = core::scanline(geometry, backward ? index - lines : index);
   if (line.count == 0) return;
+  if (backward) {
+    line.first += (line.count - 1) * line.node_stride;
+    line.node_stride = -line.node_stride;
+  }
 
-  const int64_t item = blockIdx.y, cells = p.args.height * p.args.width * p.args.labels;
-  const int volume = Paired ? pair : 2 * pair + (backward ? 1 : 0);
-  Path<Stored> path{
-      line.first, line.node_stride, static_cast<int>(line.count), p.args.costs + item * cells,
-      static_cast<Stored*>(p.args.scratch) + (item * p.layout.volumes + volume) * p.layout.volume};
-  const auto turn = [&] {
-    path.pixel += (line.count - 1) * path.step;
-    path.step = -path.step;
-  };
-  if (backward) turn();
+  const int64_t item = blockIdx.y, pixels = p.args.height * p.args.width;
+  const int volume = Paired ? pair : 2 * pair + (backward ? 1 : 0),
+            first = PackedRow<K>::first_label();
+  Stored* messages =
+      static_cast<Stored*>(p.args.scratch) + (item * p.layout.volumes + volume) * p.layout.volume;
+  Path<Stored> path{static_cast<int>(line.count), line.node_stride * p.args.stride,
+                    line.node_stride * p.layout.row,
+                    p.args.costs + (item * pixels + line.first) * p.args.stride + first,
+                    messages + line.first * p.layout.row + first};
   walk<K, Stored, false>(p, path);
   if constexpr (Paired) {
-    turn();
+    path.turn();
     walk<K, Stored, true>(p, path);
   }
 }

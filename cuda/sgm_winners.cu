@@ -9,9 +9,10 @@
 // at the top, and what is left at the end of the piece, goes to the right view's keys by atomicMin:
 // of integers, so the result does not depend on their order.
 //
-// Bytes per cell: 1 of costs and 1 (or 2) for each volume of messages; a key's traffic is 3 atomics
-// a pixel. Operations: about 120 instructions of a warp for a pixel of 128 labels and 8 volumes,
-// where memory allows 350.
+// Bytes per cell: 1 of costs and 1 (or 2) for each volume of messages; the keys' traffic is 3
+// atomics a pixel. Operations: about 170 instructions of a warp for a pixel of 128 labels with both
+// views and all checks, where an H100's memory allows 190 (costs and 4 volumes of bytes) to 350 (8
+// volumes).
 #include "compact_layout.cuh"
 #include "packed_keys.cuh"
 
@@ -36,21 +37,34 @@ struct PixelWords {
   PackedWords<K, Stored> messages[Volumes];
 };
 
+/// The pixels of a row one after the other, as a lane sees them.
 template <int K, class Stored, int Volumes>
-__device__ __forceinline__ PixelWords<K, Stored, Volumes> read_pixel(const WinnerParameters& p,
-                                                                     int64_t item, int64_t pixel) {
-  PixelWords<K, Stored, Volumes> words{};
-  const int labels = p.args.labels, first = PackedRow<K>::first_label();
-  const int64_t cells = p.args.height * p.args.width * labels;
-  words.cost = read_costs<K>(p.args.costs + item * cells, pixel, labels, p.layout.whole);
-  const Stored* from = static_cast<const Stored*>(p.args.scratch) +
-                       item * Volumes * p.layout.volume + pixel * p.layout.row + first;
-  if (first >= p.layout.row) return words;
+struct PixelReader {
+  const WinnerParameters& p;
+  const uint8_t* costs;
+  const Stored* messages;  ///< in the first volume
+
+  __device__ __forceinline__ PixelReader(const WinnerParameters& parameters, int64_t item,
+                                         int64_t pixel)
+      : p(parameters) {
+    const int64_t pixels = p.args.height * p.args.width, first = PackedRow<K>::first_label();
+    costs = p.args.costs + (item * pixels + pixel) * p.args.stride + first;
+    messages = static_cast<const Stored*>(p.args.scratch) + item * Volumes * p.layout.volume +
+               pixel * p.layout.row + first;
+  }
+  __device__ __forceinline__ PixelWords<K, Stored, Volumes> next() {
+    PixelWords<K, Stored, Volumes> words{};
+    words.cost = read_costs<K>(costs, p.args.labels, p.layout.whole);
+    if (PackedRow<K>::first_label() < p.args.labels) {
 #pragma unroll
-  for (int v = 0; v < Volumes; ++v, from += p.layout.volume)
-    words.messages[v] = read_words<K, Stored>(from);
-  return words;
-}
+      for (int v = 0; v < Volumes; ++v)
+        words.messages[v] = read_words<K, Stored>(messages + v * p.layout.volume);
+    }
+    costs += p.args.stride;
+    messages += p.layout.row;
+    return words;
+  }
+};
 
 /// (S, label) of a lane's labels.
 template <int K, class Stored, int Volumes>
@@ -171,14 +185,12 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   const int64_t right = x0 - p.out.min_disparity;  // of label 0 at x0
   const bool both = p.right_keys != nullptr;
   RightView<K> view(both ? p.right_keys + row : nullptr, width);
-  const auto read = [&](int i) {
-    return read_pixel<K, Stored, Volumes>(p, item, y * width + x0 + i);
-  };
-  PixelWords<K, Stored, Volumes> next = read(0);
+  PixelReader<K, Stored, Volumes> pixels(p, item, y * width + x0);
+  PixelWords<K, Stored, Volumes> next = pixels.next();
   Winner mine{};
   for (int i = 0; i < count; ++i) {
     const Keys<K> keys = keys_of(p, next);
-    if (i + 1 < count) next = read(i + 1);
+    if (i + 1 < count) next = pixels.next();
     if (p.out.sums != nullptr) put_sums(p, row + x0 + i, keys);
     if (both) view.step(right + i, keys);
     const Winner w = winner_of(p, keys);

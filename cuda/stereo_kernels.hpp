@@ -29,9 +29,9 @@ int cost_volume(const cpu::CostVolumeArgs& args, int64_t items, uint64_t* codes,
 
 /// The same costs as whole numbers 0..255, for compact_sgm(): min(cost, truncation, 255), `border`
 /// (in 0..255) outside. Neither scale nor accumulate. Refuses costs that are no whole numbers:
-/// float images, unless for census. args.out is not used.
+/// float images, unless for census. Rows of labels are `stride` bytes apart. args.out is not used.
 int byte_cost_volume(const cpu::CostVolumeArgs& args, int64_t items, uint64_t* codes, uint8_t* out,
-                     Stream stream);
+                     int64_t stride, Stream stream);
 
 /// mrfcore::right_view_minimum, to the bit; minima may be null.
 int right_view_minimum(const cpu::RightViewArgs& args, int64_t items, int32_t* labels,
@@ -46,6 +46,17 @@ inline constexpr int kMostCompactLabels = 256;
 /// Sums of 8 path costs must fit 16 bits.
 inline constexpr int kMostCompactPenalty = 65535 / 8 - 255;
 
+/// Labels that a lane of a warp has, and reads as one word.
+inline int compact_labels_per_lane(int labels) {
+  return labels <= 64 ? 2 : (labels <= 128 ? 4 : 8);
+}
+/// Best distance of rows of byte costs: whole words; what is beyond the labels has no effect. Other
+/// distances, and costs that begin at odd addresses, may be read byte by byte.
+inline int compact_stride(int labels) {
+  const int per_lane = compact_labels_per_lane(labels);
+  return (labels + per_lane - 1) / per_lane * per_lane;
+}
+
 /// One iteration of SGM with SGMPenalty(p1, p2) and unit weights on costs that are bytes: sums of
 /// path costs and labels are those of minimize() with Solver::SGM on the same costs.
 struct CompactSgm {
@@ -53,7 +64,8 @@ struct CompactSgm {
   int labels;            ///< 1 .. kMostCompactLabels
   int paths;             ///< 4 or 8
   int p1, p2;            ///< 0 <= p1 <= p2 <= kMostCompactPenalty
-  const uint8_t* costs;  ///< [items, H, W, L]
+  int64_t stride;        ///< of the costs, >= labels
+  const uint8_t* costs;  ///< [items, H, W, stride]
   void* scratch;         ///< of compact_sgm_bytes(), aligned to 16 bytes
 };
 

@@ -10,6 +10,7 @@
 
 #include "../cpp/instances.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/rows.hpp"
 #include "mrfcore/cost_volume.hpp"
 #include "stereo_kernels.hpp"
 
@@ -122,10 +123,13 @@ void expect_same(const StereoShape& shape, CostVolumeOptions options) {
   options.truncation = std::fmin(options.truncation, 255.0F);
   options.border = std::fmin(border_of(shape, options), 255.0F);
   const std::vector<float> plain = on_cpu(pair, options);
-  std::vector<uint8_t> bytes(plain.size(), 77);
+  const int64_t stride = shape.disparities + 3;
+  std::vector<uint8_t> bytes(static_cast<size_t>(shape.pixels() * stride), 77);
   const cpu::CostVolumeArgs whole = arguments(pair, options, nullptr);
-  ASSERT_EQ(cuda::byte_cost_volume(whole, shape.items, codes.data(), bytes.data(), nullptr), 0);
-  ASSERT_EQ(std::vector<float>(bytes.begin(), bytes.end()), plain);
+  ASSERT_EQ(cuda::byte_cost_volume(whole, shape.items, codes.data(), bytes.data(), stride, nullptr),
+            0);
+  ASSERT_EQ(unpadded(std::vector<float>(bytes.begin(), bytes.end()), shape.disparities, stride),
+            plain);
 }
 
 template <class Pixel>
@@ -188,7 +192,7 @@ TEST(CudaCostVolumes, RefusesWhatAByteCannotHold) {
     cpu::CostVolumeArgs args = arguments(pair, options, nullptr);
     if (scaled) args.scale = 2.0F;
     std::vector<uint64_t> codes = scratch_for(pair.shape);
-    return cuda::byte_cost_volume(args, 1, codes.data(), out.data(), nullptr) != 0;
+    return cuda::byte_cost_volume(args, 1, codes.data(), out.data(), 2, nullptr) != 0;
   };
   EXPECT_TRUE(refused({.cost = StereoCost::Absolute}, false));  // of floats
   EXPECT_TRUE(refused({.cost = StereoCost::Census}, true));

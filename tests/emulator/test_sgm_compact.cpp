@@ -11,6 +11,7 @@
 
 #include "../cpp/instances.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/rows.hpp"
 #include "mrfcore/cost_volume.hpp"
 #include "stereo_kernels.hpp"
 
@@ -52,14 +53,9 @@ struct Results {
 };
 
 cuda::CompactSgm arguments(const CompactCase& c, const uint8_t* costs) {
-  return {c.shape.height,
-          c.shape.width,
-          static_cast<int>(c.shape.labels),
-          c.shape.connectivity,
-          c.p1,
-          c.p2,
-          costs,
-          nullptr};
+  const int labels = static_cast<int>(c.shape.labels);
+  return {c.shape.height, c.shape.width, labels, c.shape.connectivity, c.p1, c.p2,
+          labels,         costs,         nullptr};
 }
 
 cuda::CompactWinners winners_of(const CompactCase& c, Results& r) {
@@ -153,11 +149,12 @@ std::vector<uint8_t> costs_of(const CompactCase& c, uint32_t seed = 5) {
   return Random(seed).array<uint8_t>(c.shape.pixels() * c.shape.labels, c.most_cost + 1.0, 1.0);
 }
 
-/// `memory` holds the same costs.
-Results expect_same(const CompactCase& c, const uint8_t* memory,
-                    const std::vector<uint8_t>& costs) {
-  SCOPED_TRACE(c.text());
+/// The costs lie at `memory`, rows `stride` apart.
+Results expect_same(const CompactCase& c, const std::vector<uint8_t>& costs, const uint8_t* memory,
+                    int64_t stride) {
+  SCOPED_TRACE(c.text() + ", stride " + std::to_string(stride));
   cuda::CompactSgm args = arguments(c, memory);
+  args.stride = stride;
   Scratch scratch(args, c.shape.batch);
   args.scratch = scratch.words.data();
   Results r(c.shape);
@@ -184,7 +181,12 @@ Results expect_same(const CompactCase& c, const uint8_t* memory,
 }
 void expect_same(const CompactCase& c) {
   const std::vector<uint8_t> costs = costs_of(c);
-  expect_same(c, costs.data(), costs);
+  const int64_t stride = cuda::compact_stride(static_cast<int>(c.shape.labels));
+  expect_same(c, costs, costs.data(), c.shape.labels);
+  if (stride != c.shape.labels) {
+    const std::vector<uint8_t> rows = padded(costs, c.shape.labels, stride, uint8_t{0});
+    expect_same(c, costs, rows.data(), stride);
+  }
   if (testing::Test::HasFailure()) FAIL();  // one is enough
 }
 
@@ -231,7 +233,7 @@ TEST(CudaCompactSgm, HoldsTheGreatestSums) {
   const CompactCase c{{70, 70, 5, 8}, cuda::kMostCompactPenalty, cuda::kMostCompactPenalty};
   std::vector<uint8_t> costs(static_cast<size_t>(c.cells()), 255);
   for (size_t i = 0; i < costs.size(); i += 5) costs[i] = 0;
-  const Results r = expect_same(c, costs.data(), costs);
+  const Results r = expect_same(c, costs, costs.data(), 5);
   EXPECT_EQ(*std::max_element(r.sums.begin(), r.sums.end()), 8 * (255 + cuda::kMostCompactPenalty));
 }
 
@@ -242,7 +244,9 @@ TEST(CudaCompactSgm, TakesCostsThatBeginAnywhere) {
     const std::vector<uint8_t> costs = costs_of(c);
     std::vector<uint8_t> moved(costs.size() + 1);
     std::copy(costs.begin(), costs.end(), moved.begin() + 1);
-    expect_same(c, moved.data() + 1, costs);
+    expect_same(c, costs, moved.data() + 1, labels);
+    const std::vector<uint8_t> rows = padded(costs, labels, labels + 1, uint8_t{0});
+    expect_same(c, costs, rows.data(), labels + 1);
   }
 }
 
@@ -276,7 +280,7 @@ TEST(CudaCompactSgm, FindsTheDisparityOfAShiftedImage) {
   volume.scale = 1.0F;
   std::vector<uint64_t> codes(static_cast<size_t>(cuda::census_bytes(height, width, 1)) / 8);
   std::vector<uint8_t> costs(static_cast<size_t>(c.cells()));
-  ASSERT_EQ(cuda::byte_cost_volume(volume, 1, codes.data(), costs.data(), nullptr), 0);
+  ASSERT_EQ(cuda::byte_cost_volume(volume, 1, codes.data(), costs.data(), 16, nullptr), 0);
   cuda::CompactSgm args = arguments(c, costs.data());
   Scratch scratch(args, 1);
   args.scratch = scratch.words.data();
