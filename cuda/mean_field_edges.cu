@@ -117,7 +117,7 @@ struct Edges {
 };
 
 template <class T, int NK>
-__global__ void __launch_bounds__(kTileWarps* kWarp)
+__global__ void __launch_bounds__(kTileWarps* kWarp, 3)
     edges_kernel(const __grid_constant__ EdgeParameters<T> p) {
   MRF_SHARED(EdgeVectors<T>, shared);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;

@@ -83,8 +83,7 @@ struct TablePixels {
 
   /// Labels m0 + i and l0 + i of all 16 pixels.
   template <int N>
-  __device__ __forceinline__ void fetch(int64_t first, int64_t m0, int64_t l0,
-                                        TableMemory<T, N>& memory) const {
+  __device__ __forceinline__ void fetch(int64_t m0, int64_t l0, TableMemory<T, N>& memory) const {
     constexpr int kTile = TableMemory<T, N>::kTile;
     const int64_t labels = p.args.shape.labels;
     for (int i = static_cast<int>(threadIdx.x); i < kPixels * kTile; i += kThreads) {
@@ -139,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) * N < 32 ? 2 : 1)
   for (int64_t first = pixels.begin; first < pixels.end; first += kPixels) {
     pixels.locate(first, *memory);
     __syncthreads();
-    pixels.fetch(first, m0, l0, *memory);
+    pixels.fetch(m0, l0, *memory);
     __syncthreads();
     add_pixels(*memory, m, l, total);
     __syncthreads();
