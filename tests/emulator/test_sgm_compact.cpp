@@ -183,8 +183,9 @@ void expect_same(const CompactCase& c) {
   const std::vector<uint8_t> costs = costs_of(c);
   const int64_t stride = cuda::compact_stride(static_cast<int>(c.shape.labels));
   expect_same(c, costs, costs.data(), c.shape.labels);
-  if (stride != c.shape.labels) {
-    const std::vector<uint8_t> rows = padded(costs, c.shape.labels, stride, uint8_t{0});
+  for (const uint8_t beyond : {uint8_t{0}, uint8_t{255}}) {
+    if (stride == c.shape.labels) break;
+    const std::vector<uint8_t> rows = padded(costs, c.shape.labels, stride, beyond);
     expect_same(c, costs, rows.data(), stride);
   }
   if (testing::Test::HasFailure()) FAIL();  // one is enough
