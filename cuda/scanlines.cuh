@@ -48,13 +48,16 @@ struct Tape {
   }
 
   /// Labels of forbidden ones may lie outside: any label will do for them.
+  __device__ __forceinline__ void keep_label(int64_t pixel, int l, int from) const {
+    const int m = from < 0 ? 0 : (from >= labels ? labels - 1 : from);
+    put(argmin, pixel * labels + l, m);
+  }
   template <int NK>
   __device__ __forceinline__ void keep(int64_t pixel, const WarpRow<int, NK>& from) const {
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
       const int l = WarpRow<int, NK>::label(k);
-      const int m = from.at[k] < 0 ? 0 : (from.at[k] >= labels ? labels - 1 : from.at[k]);
-      if (l < labels) put(argmin, pixel * labels + l, m);
+      if (l < labels) keep_label(pixel, l, from.at[k]);
     }
   }
   __device__ __forceinline__ void keep_minimum(int64_t pixel, int label) const {

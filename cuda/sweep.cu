@@ -10,6 +10,7 @@
 #include "rules.cuh"
 #include "scanlines.cuh"
 #include "soft_row.cuh"
+#include "wide_kernels.cuh"
 
 namespace mrfcore::cuda {
 namespace {
@@ -126,6 +127,7 @@ int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream)
   if (args.plan->kind == MinConvolutionKind::SoftTable) return soft_sweep_pair(args, batch, stream);
   if (args.plan->kind == MinConvolutionKind::Envelope)  // callers use Shift with a wide band
     return static_cast<int>(cudaErrorInvalidValue);
+  if (args.shape.labels > kMostLabels<T>) return wide_sweep_pair(args, batch, stream);
   const SweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
   return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
