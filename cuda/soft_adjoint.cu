@@ -192,8 +192,12 @@ __device__ __forceinline__ void unwind(const cpu::AdjointArgs<T>& a, const Rule&
   if (exists) rule.head(at, node, gh);
 }
 
-template <class T, class Backward, class Forward, class State>
-__global__ void __launch_bounds__(kMostLabels<T>, 1)
+/// Doubles of 1024 threads spill.
+template <class T>
+constexpr int kFewThreads = sizeof(T) == 4 ? kMostSoftLabels : 256;
+
+template <class T, int MostThreads, class Backward, class Forward, class State>
+__global__ void __launch_bounds__(MostThreads, 1)
     soft_adjoint_kernel(const __grid_constant__ SoftAdjointParameters<T> p) {
   MRF_SHARED(T, shared);
   const cpu::AdjointArgs<T>& a = p.args;
@@ -226,7 +230,9 @@ template <class T, class Backward, class Forward, class State>
 int launch(const SoftAdjointParameters<T>& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(core::scanlines(p.geometry)),
                   static_cast<unsigned>(p.batch.count));
-  const auto kernel = soft_adjoint_kernel<T, Backward, Forward, State>;
+  const bool few = p.args.shape.labels <= kFewThreads<T>;
+  const auto kernel = few ? soft_adjoint_kernel<T, kFewThreads<T>, Backward, Forward, State>
+                          : soft_adjoint_kernel<T, kMostSoftLabels, Backward, Forward, State>;
   MRF_LAUNCH(kernel, grid, dim3(soft_threads(p.args.shape.labels)),
              SoftAdjointRows<T>::bytes(p.args.shape.labels), stream, p);
   return static_cast<int>(cudaGetLastError());
@@ -241,7 +247,7 @@ int soft_adjoint_pair(const cpu::AdjointArgs<T>& args, const Batch& batch,
       args, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch,
       left_behind};
   const bool tables = args.gradient.table != nullptr && args.gradient.table_t != nullptr;
-  if (!tables || args.shape.labels > kMostLabels<T> || args.rule == cpu::SweepRule::SGM)
+  if (!tables || args.shape.labels > kMostSoftLabels || args.rule == cpu::SweepRule::SGM)
     return static_cast<int>(cudaErrorInvalidValue);
   const auto on = static_cast<cudaStream_t>(stream);
   if (args.rule == cpu::SweepRule::TRWP)

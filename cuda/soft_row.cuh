@@ -14,8 +14,9 @@
 
 namespace mrfcore::cuda {
 
-/// A scanline has a block, a label a thread: up to kMostLabels of them, for which 128 registers
-/// each are left (255 with doubles).
+/// A scanline has a block, a label a thread.
+constexpr int kMostSoftLabels = 1024;
+
 inline unsigned soft_threads(int labels) {
   return static_cast<unsigned>((labels + kWarp - 1) / kWarp * kWarp);
 }

@@ -85,7 +85,7 @@ __device__ __forceinline__ void walk(const SoftSweepParameters<T>& p, const Rule
 }
 
 template <class T, class Forward, class Backward>
-__global__ void __launch_bounds__(kMostLabels<T>, 2)
+__global__ void __launch_bounds__(kMostSoftLabels)
     soft_sweep_kernel(const __grid_constant__ SoftSweepParameters<T> p) {
   MRF_SHARED(T, shared);
   const cpu::SweepArgs<T>& a = p.args;
@@ -119,7 +119,7 @@ int soft_sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream st
   const SoftSweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
   const bool recorded = args.forward_tape.argmin != nullptr;  // there are no arg-mins to record
-  if (recorded || args.shape.labels > kMostLabels<T> || args.rule == cpu::SweepRule::SGM)
+  if (recorded || args.shape.labels > kMostSoftLabels || args.rule == cpu::SweepRule::SGM)
     return static_cast<int>(cudaErrorInvalidValue);
   const auto on = static_cast<cudaStream_t>(stream);
   if (args.rule == cpu::SweepRule::ISGMR)
