@@ -7,27 +7,13 @@
 // written, and D + 6 operations come to those of the min-convolution. Where the image is small the
 // chain of steps along a scanline is the limit: the next node's values are read and added up before
 // the present one is convolved.
+#include "chain_bound.cuh"
 #include "convolve.cuh"
 #include "rules.cuh"
 #include "scanlines.cuh"
 
 namespace mrfcore::cuda {
 namespace {
-
-template <class T>
-struct BoundParameters {
-  cpu::GridShape shape;
-  core::PairGeometry geometry;
-  Batch batch;
-  MinConvolutionPlan<double> plan;
-  double scale, rho;
-  const T* per_edge;  ///< of this pair
-  const T* unary;
-  const T* messages[core::kMaxDirections];
-  int directions;  ///< 0: no messages
-  int pair;
-  double* minimum;
-};
 
 template <class T, int NK>
 struct Chain {
@@ -55,11 +41,6 @@ struct Chain {
     return row;
   }
 
-  __device__ __forceinline__ double weight(int64_t owner) const {
-    if (p.per_edge == nullptr) return p.scale;
-    return p.scale * static_cast<double>(__ldg(p.per_edge + item * p.batch.edge_weights + owner));
-  }
-
   /// Adds up what was subtracted on the way, and the minimum over the last node.
   __device__ __forceinline__ double minimum(const core::Scanline& line, double* shared_row) const {
     int64_t pixel = line.first;
@@ -69,7 +50,7 @@ struct Chain {
       forbid_padding(h, p.shape.labels);
       const Row next = share(pixel + line.node_stride);
       Convolved<double, NK, false> message;
-      convolve(p.plan, false, h, weight(pixel), shared_row, message);
+      convolve(p.plan, false, h, p.weight(item, pixel), shared_row, message);
       forbid_padding(message.value, p.shape.labels);
       total += lowest;
       lowest = row_minimum(message.value);
@@ -118,6 +99,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
 
 template <class T>
 int chain_bound(const ChainBoundArgs<T>& args, const Batch& batch, Stream stream) {
+  if (!has_hard_kernel(args.plan->kind)) return static_cast<int>(cudaErrorInvalidValue);
   const cpu::GridShape& shape = args.shape;
   BoundParameters<T> p{};
   p.shape = shape;
@@ -133,6 +115,7 @@ int chain_bound(const ChainBoundArgs<T>& args, const Batch& batch, Stream stream
   for (int r = 0; r < p.directions; ++r) p.messages[r] = args.messages[r];
   p.pair = args.pair;
   p.minimum = args.scanline_minimum;
+  if (shape.labels > kMostLabels<double>) return wide_chain_bound(p, stream);
   return with_labels_per_lane<double>(shape.labels, [&]<int NK>() {
     const size_t bytes = kWarpsPerBlock * NK * kWarp * sizeof(double);
     const auto kernel = chain_bound_kernel<T, NK>;

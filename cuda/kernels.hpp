@@ -31,7 +31,8 @@ inline constexpr int32_t kBadUnary = 1, kBadWeight = 2, kBadTable = 4;
 /// A stream as the caller's runtime knows it (cudaStream_t).
 using Stream = void*;
 
-/// Most labels of a row held by a warp.
+/// Most labels of a row held by a warp. Beyond, a block has a row in shared memory: as many labels
+/// as fit (a head comment each of the wide_*.cu), cudaErrorInvalidValue for more.
 template <class T>
 inline constexpr int kMostLabels = sizeof(T) == 4 ? 512 : 256;
 
@@ -122,10 +123,10 @@ int icm_sweep(const cpu::IcmArgs<T>& args, const Batch& batch, Stream stream);
 // --- TRW-S, chains (trws.cu, chain_bound.cu) -----------------------------------------------------
 
 /// One raster pass. progress: [items][height + 1] counters, cleared by the function. row_bound:
-/// [items][height], or null.
+/// [items][height], overwritten, or null.
 template <class T>
 int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progress, Stream stream);
-/// Conditioned labelling in raster order.
+/// Conditioned labelling in raster order, any number of labels. Of progress one counter is used.
 template <class T>
 int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* progress,
                 Stream stream);

@@ -18,6 +18,11 @@ inline dim3 scanline_grid(const core::PairGeometry& geometry, const Batch& batch
   return dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(batch.count));
 }
 
+/// Neither soft minima nor the envelope, for which callers use Shift with a wide band.
+constexpr bool has_hard_kernel(cpu::MinConvolutionKind kind) {
+  return kind != cpu::MinConvolutionKind::SoftTable && kind != cpu::MinConvolutionKind::Envelope;
+}
+
 /// body.template operator()<NK>() with NK labels in each lane; what it returns, or
 /// cudaErrorInvalidValue beyond kMostLabels.
 template <class T, class Body>

@@ -9,13 +9,17 @@
 // message along the row stays in shared memory, the other messages of the next node are fetched
 // while the present one is convolved, and two further warps do nothing but tell how far the row is
 // and look how far the row before it is.
+#include <limits>
+
+#include "core/scanline.hpp"
+#include "scanlines.cuh"
 #include "trws_row.cuh"
 
 namespace mrfcore::cuda {
 namespace {
 
 template <class T, int NK, int D>
-__global__ void __launch_bounds__(TrwsRow<T, NK, D>::kThreads)
+__global__ void __launch_bounds__(TrwsRow<T, NK, D>::kThreads, 1)
     trws_kernel(const __grid_constant__ TrwsParameters<T> p) {
   using Row = TrwsRow<T, NK, D>;
   MRF_SHARED(double, shared);
@@ -63,7 +67,8 @@ int launch_connectivity(const TrwsParameters<T>& p, cudaStream_t stream) {
 template <class T>
 int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progress, Stream stream) {
   const cpu::GridShape& shape = args.shape;
-  const int64_t rows = shape.height * batch.count, most = std::numeric_limits<int32_t>::max();
+  if (!has_hard_kernel(args.plan->kind)) return static_cast<int>(cudaErrorInvalidValue);
+  const int64_t rows = shape.height * batch.count, most = std::numeric_limits<int32_t>::max() - 16;
   if (rows > most || shape.width > most) return static_cast<int>(cudaErrorInvalidValue);
   TrwsParameters<T> p{};
   p.shape = shape;
@@ -81,13 +86,13 @@ int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progres
   }
   p.row_bound = args.row_bound;
   p.progress = progress;
-  return with_labels_per_lane<T>(shape.labels, [&]<int NK>() {
-    const auto cuda_stream = static_cast<cudaStream_t>(stream);
-    const auto words = static_cast<size_t>((shape.height + 1) * batch.count);
-    const cudaError_t error = cudaMemsetAsync(progress, 0, words * sizeof(int32_t), cuda_stream);
-    if (error != cudaSuccess) return static_cast<int>(error);
-    return launch_connectivity<T, NK>(p, cuda_stream);
-  });
+  const auto cuda_stream = static_cast<cudaStream_t>(stream);
+  const auto words = static_cast<size_t>((shape.height + 1) * batch.count);
+  const cudaError_t error = cudaMemsetAsync(progress, 0, words * sizeof(int32_t), cuda_stream);
+  if (error != cudaSuccess) return static_cast<int>(error);
+  if (shape.labels > kMostLabels<T>) return wide_trws_pass(p, stream);
+  return with_labels_per_lane<T>(
+      shape.labels, [&]<int NK>() { return launch_connectivity<T, NK>(p, cuda_stream); });
 }
 
 template int trws_pass<float>(const cpu::TrwsArgs<float>&, const Batch&, int32_t*, Stream);

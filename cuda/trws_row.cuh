@@ -3,35 +3,18 @@
 // begins, rows k from the first one it visits.
 #pragma once
 
-#include <limits>
-
 #include "convolve.cuh"
 #include "rules.cuh"
-#include "scanlines.cuh"
 #include "signal.cuh"
+#include "trws_pass.cuh"
 
 namespace mrfcore::cuda {
-
-template <class T>
-struct TrwsParameters {
-  cpu::GridShape shape;
-  Batch batch;
-  MinConvolutionPlan<T> plan;
-  bool backward;
-  int lead;  ///< nodes of the row before that must be done beyond a node's own column
-  T gamma;
-  cpu::EdgeWeightView<T> weights;
-  const T* unary;
-  T* messages[core::kMaxDirections];
-  core::Direction directions[core::kMaxDirections];
-  double* row_bound;  ///< or null
-  int32_t* progress;  ///< [items][height + 1]: nodes done of row k; the first item's last: ticket
-};
 
 /// What the warps of a block share.
 template <class T>
 struct TrwsBoard {
-  double* lowest;  ///< per direction: what was subtracted; at [pairs] what the node itself lost
+  double* lowest;  ///< per pair: what its message lost, or infinity; at [pairs] what the node
+                   ///< itself lost
   int* ticket;
   int* seen;   ///< nodes done of the row before
   T* sum;      ///< of the node's unary and messages
@@ -49,38 +32,6 @@ struct TrwsBoard {
     return static_cast<size_t>(pairs + 2) * sizeof(double) +
            static_cast<size_t>((pairs + 2) * row) * sizeof(T);
   }
-};
-
-/// Sums of what was subtracted, in the CPU's order: nodes in groups of 16, directions of 4.
-class TrwsBound {
- public:
-  __device__ __forceinline__ void add(const double* lowest, int pairs) {
-    double node = lowest[pairs], group = 0.0;
-    int count = 0;
-    for (int g = 0; g < pairs; ++g) {
-      if (lowest[g] == cpu::kInfinity<double>) continue;  // no neighbour
-      group += lowest[g];
-      if (++count % 4 == 0) {
-        node += group;
-        group = 0.0;
-      }
-    }
-    if (count % 4 != 0) node += group;
-    nodes_ += node;
-    if (++count_ % 16 == 0) close();
-  }
-  __device__ __forceinline__ double total() {
-    close();
-    return total_;
-  }
-
- private:
-  __device__ __forceinline__ void close() {
-    total_ += nodes_;
-    nodes_ = 0.0;
-  }
-  double total_ = 0.0, nodes_ = 0.0;
-  int count_ = 0;
 };
 
 /// One thread's part. Warps 0 .. D / 2 - 1 send messages, the last two tell and look.
@@ -189,7 +140,12 @@ class TrwsRow {
     if (lane_index() == 0) publish(done, nodes);
   }
   __device__ __forceinline__ void account() {
-    if (p.row_bound != nullptr && lane_index() == 0) bound.add(board.lowest, kPairs);
+    if (p.row_bound == nullptr || lane_index() != 0) return;
+    bound.begin(board.lowest[kPairs]);
+    for (int g = 0; g < kPairs; ++g) {
+      if (board.lowest[g] != cpu::kInfinity<double>) bound.add(board.lowest[g]);
+    }
+    bound.end();
   }
 
   /// Asks for what the sum of node x needs. Messages of this pass come from other multiprocessors:

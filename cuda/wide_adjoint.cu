@@ -4,7 +4,7 @@
 //
 // Bytes as there: TRWP reads and writes three volumes and reads the tape, each way. Scattering
 // gh(argmin(l)) += g(l) is turned round as there: L^2 comparisons a message, four labels to a
-// thread at a time so that four share what is read. Up to 23240 labels in float and 12910 in
+// thread at a time so that four share what is read. Up to 23244 labels in float and 12913 in
 // double where a block can have 227 KiB of shared memory (sm_90); more are refused.
 #include "ordered_sum.cuh"
 #include "scanlines.cuh"

@@ -3,8 +3,8 @@
 // shared memory, both ways of a direction pair in one launch. Same bits as sweep.cu.
 //
 // Bytes as in sweep.cu: 20 per message and label for TRWP. Per node a block meets 2 + log2(band)
-// times at a barrier. Up to 29040 labels in float and 14520 in double, with arg-mins 19360 and
-// 11616, where a block can have 227 KiB of shared memory (sm_90); more are refused.
+// times at a barrier. Up to 29040 labels in float and 14516 in double, with arg-mins 19360 and
+// 11612, where a block can have 227 KiB of shared memory (sm_90); more are refused.
 #include "scanlines.cuh"
 #include "soft_rules.cuh"
 #include "wide_kernels.cuh"

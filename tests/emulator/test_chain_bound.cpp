@@ -168,6 +168,27 @@ TYPED_TEST(CudaChainBound, DoesNotDependOnTheOrderOfThreads) {
   }
 }
 
+/// Rows beyond a warp, in shared memory; in the end more than 48 KiB of it.
+TYPED_TEST(CudaChainBound, GivesTheCpusBitsForRowsBeyondAWarp) {
+  for (const emulator::Order order : {emulator::Order::kForward, emulator::Order::kShuffled}) {
+    const emulator::ScopedOrder scope(order, 5);
+    for (int potential = 0; potential < kPotentials; ++potential) {
+      ASSERT_NO_FATAL_FAILURE(
+          check<TypeParam>({2, 3, 290, 8, 2}, potential, Weights::PerEdge, true));
+    }
+    ASSERT_NO_FATAL_FAILURE(check<TypeParam>({1, 1, 300, 4}, 2, Weights::PerEdge, false));
+  }
+  ASSERT_NO_FATAL_FAILURE(check<TypeParam>({1, 3, 4000, 4}, 2, Weights::Scalar, true));
+}
+
+TEST(CudaChainBoundAlone, RefusesRowsThatDoNotFitSharedMemory) {
+  cpu::MinConvolutionPlan<double> plan{};
+  cuda::ChainBoundArgs<float> args{};
+  args.shape = {1, 2, 65535, 65535, 4};
+  args.plan = &plan;
+  EXPECT_EQ(cuda::chain_bound(args, {1, 0, 0, 0, 0}, nullptr), cudaErrorInvalidValue);
+}
+
 /// A chain's exact minimum by all labellings of three nodes.
 TEST(CudaChainBoundAlone, IsTheMinimumOverAllLabellings) {
   const Bound<double> b({1, 3, 4, 4}, 4, Weights::PerEdge, false);

@@ -218,5 +218,33 @@ TEST(CudaTrwsWide, KeepsAsManyLabelsAsAWarpHolds) {
   check<float>({{2, 2, 300, 16}, 2, Weights::PerEdge});
 }
 
+/// Rows beyond a warp, in shared memory.
+TYPED_TEST(CudaTrws, GivesTheCpusBitsForRowsBeyondAWarp) {
+  const int64_t labels = cuda::kMostLabels<TypeParam> + 5;
+  for (int potential = 0; potential < kPotentials; ++potential)
+    ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{2, 3, labels, 4}, potential, Weights::PerEdge}));
+  ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{2, 18, labels, 4}, 0, Weights::Scalar}));
+  for (const emulator::Order order : {emulator::Order::kReversed, emulator::Order::kShuffled}) {
+    const emulator::ScopedOrder scope(order, 7, 4);
+    ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{4, 3, labels, 16, 2}, 2, Weights::PerEdge}));
+  }
+}
+
+TEST(CudaTrwsWide, RefusesWhatItHasNoKernelFor) {
+  cpu::MinConvolutionPlan<float> plan{};
+  cpu::TrwsArgs<float> args{};
+  float* const messages[4] = {};
+  int32_t progress[2];
+  args.shape = {1, 2, 65535, 65535, 4};
+  args.plan = &plan;
+  args.messages = messages;
+  EXPECT_EQ(cuda::trws_pass(args, {1, 0, 0, 0, 0}, progress, nullptr), cudaErrorInvalidValue);
+  args.shape.labels = 4;
+  for (const auto kind : {cpu::MinConvolutionKind::Envelope, cpu::MinConvolutionKind::SoftTable}) {
+    plan.kind = kind;
+    EXPECT_EQ(cuda::trws_pass(args, {1, 0, 0, 0, 0}, progress, nullptr), cudaErrorInvalidValue);
+  }
+}
+
 }  // namespace
 }  // namespace mrfcore::test
