@@ -82,7 +82,7 @@ struct Chain {
 };
 
 template <class T, int NK>
-__global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
+__global__ void __launch_bounds__(kWarpsPerBlock* kWarp, 1)
     chain_bound_kernel(const __grid_constant__ BoundParameters<T> p) {
   MRF_SHARED(double, shared);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;

@@ -129,7 +129,7 @@ class LabelledRow {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarp)
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp, 1)
     trws_labels_kernel(const __grid_constant__ LabellingParameters<T> p) {
   int ticket = 0;
   if (lane_index() == 0) ticket = atomicAdd(p.ticket, 1);

@@ -262,7 +262,16 @@ OwnedPlan<T> DeviceBackend<T>::plan(const Item<T>& item, T) {
 
 template <class T>
 PotentialTables<T> DeviceBackend<T>::tables(const Item<T>&, T factor) {
-  return potential_.tables(memory(), factor);
+  // One factor per solver: schedules that are made again find the tables there.
+  if (!tables_.table || tables_factor_ != factor) {
+    tables_ = potential_.tables(memory(), factor);
+    tables_factor_ = factor;
+  }
+  PotentialTables<T> shared;
+  const int64_t size = tables_.table.size();
+  shared.table = Buffer<T>::borrowed(tables_.table.data(), size);
+  if (tables_.transposed) shared.transposed = Buffer<T>::borrowed(tables_.transposed.data(), size);
+  return shared;
 }
 
 template <class T>

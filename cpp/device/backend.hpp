@@ -87,7 +87,8 @@ class DeviceBackend final : public Backend<T> {
   cpu::EdgeWeightView<T> weights_;
   Buffer<T> weights_memory_;
 
-  PotentialTables<T> plan_tables_;
+  PotentialTables<T> plan_tables_, tables_;
+  T tables_factor_ = T(0);
   std::unique_ptr<DevicePotential<double>> exact_;
   PotentialTables<double> exact_tables_;
   Buffer<double> rows_, minima_;

@@ -38,7 +38,6 @@ class LayerCall {
 
   DeviceBackend<T>& backend() { return backend_; }
   Item<T>& item() { return item_; }
-  Arena* arena() { return &arena_; }
 
  private:
   const Functions& functions_;
@@ -100,7 +99,7 @@ void layer_backward(const Problem<T>& problem, const LayerOptions& options,
   const bool needs_table = layout.soft || options.solver == Solver::MeanField;
   DevicePairwiseAdjoint<T> pairwise(call.backend(), problem, gradients, needs_table);
   std::byte* records = static_cast<std::byte*>(const_cast<void*>(tape)) + kTapeHeaderBytes;
-  run_backward(call.item(), layout, records, pairwise, call.arena(), grad_costs, gradients.unary);
+  run_backward(call.item(), layout, records, pairwise, grad_costs, gradients.unary);
   pairwise.finish();
 }
 

@@ -61,11 +61,13 @@ class Backend {
   virtual void clear(void* to, int64_t bytes) = 0;
   virtual void copy(void* to, const void* from, int64_t bytes) = 0;
 
+  /// arena: in place of the back-end's own, or null.
   template <class U>
-  Buffer<U> zeroed(int64_t count) {
-    if (!device_memory()) return Buffer<U>(count, arena_);
+  Buffer<U> zeroed(int64_t count, Arena* arena = nullptr) {
+    if (arena == nullptr) arena = arena_;
+    if (!device_memory()) return Buffer<U>(count, arena);
     const int64_t bytes = count * static_cast<int64_t>(sizeof(U));
-    void* piece = arena_->take(bytes);
+    void* piece = arena->take(bytes);
     if (piece == nullptr) {
       throw OutOfMemory("workspace: too small by " + std::to_string(bytes) +
                         " bytes; expected what workspace_bytes() says");

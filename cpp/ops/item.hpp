@@ -36,13 +36,18 @@ struct Item {
                    ///< already so
   Buffer<T> padded;
   LayerState<T> layer;
+  Arena* arena = nullptr;  ///< what schedules take their memory from; null: the back-end's
 
   int64_t volume() const { return items * shape.volume(); }
   int64_t pixels() const { return items * shape.pixels(); }
   int64_t cells() const { return pixels() * shape.labels; }
 
+  template <class U>
+  Buffer<U> zeroed(int64_t count) const {
+    return backend.template zeroed<U>(count, arena);
+  }
   /// Zeroed volume [items, H, W, stride].
-  Buffer<T> new_volume() const { return backend.template zeroed<T>(volume()); }
+  Buffer<T> new_volume() const { return zeroed<T>(volume()); }
   const T* raw_unary() const { return problem.unary + index * shape.pixels() * shape.labels; }
 };
 

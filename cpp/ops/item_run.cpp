@@ -82,7 +82,7 @@ class ItemRun {
     }
     if (options_.keep_best && !(energy >= best_energy_)) {
       best_energy_ = energy;
-      if (!best_labels_) best_labels_ = item_.backend.template zeroed<int32_t>(item_.pixels());
+      if (!best_labels_) best_labels_ = item_.template zeroed<int32_t>(item_.pixels());
       item_.backend.copy_values(best_labels_.data(), labels_, item_.pixels());
     }
     const double before = last_energy_;

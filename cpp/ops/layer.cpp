@@ -148,7 +148,7 @@ void layer_backward(const Problem<T>& problem, const LayerOptions& options, cons
     Arena arena(workspace, workspace_size);
     CpuBackend<T> backend(call.kernels, &arena);
     Item<T> item = call.item(backend, b, may_forbid);
-    run_backward(item, call.layout, call.item_tape(const_cast<void*>(tape), b), pairwise, &arena,
+    run_backward(item, call.layout, call.item_tape(const_cast<void*>(tape), b), pairwise,
                  grad_costs + b * call.cells(),
                  gradients.unary == nullptr ? nullptr : gradients.unary + b * call.cells());
   }

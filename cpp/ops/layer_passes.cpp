@@ -15,18 +15,25 @@ int64_t snapshot_stride(const TapeLayout<T>& layout) {
   return layout.snapshot_bytes() / layout.snapshot_volumes() / static_cast<int64_t>(sizeof(T));
 }
 
+/// Bytes of a schedule.
+template <class T>
+int64_t state_bytes(const TapeLayout<T>& layout, const Options& options) {
+  const int64_t element = sizeof(T);
+  const int64_t head_row = layout.stride * element + kTapeAlignment;
+  return kTapeAlignment + head_row +
+         schedule_volumes(options, layout.directions) * (layout.volume * element + kTapeAlignment);
+}
+
 template <class T>
 class BackwardPass {
  public:
   BackwardPass(Item<T>& item, const TapeLayout<T>& layout, std::byte* tape,
-               const PairwiseAdjoint<T>& pairwise, Arena* arena)
-      : item_(item),
-        layout_(layout),
-        tape_(tape),
-        arena_(arena),
-        adjoint_(make_adjoint(item_, pairwise)) {
-    if (layout_.recomputes())
-      own_records_ = item.backend.template zeroed<std::byte>(layout_.records_bytes());
+               const PairwiseAdjoint<T>& pairwise)
+      : item_(item), layout_(layout), tape_(tape), adjoint_(make_adjoint(item_, pairwise)) {
+    if (layout_.recomputes()) {
+      own_records_ = item.template zeroed<std::byte>(layout_.records_bytes());
+      state_ = item.template zeroed<std::byte>(state_bytes(layout_, item.options));
+    }
     if (layout_.soft) zero_ = item_.new_volume();
   }
 
@@ -59,7 +66,8 @@ class BackwardPass {
   void recompute(int s, const Records<T>& records) {
     item_.layer.records = &records;
     item_.layer.first_iteration = layout_.segment_begin(s);
-    const Arena before = *arena_;
+    Arena state(state_.data(), state_.size());
+    item_.arena = &state;
     const std::unique_ptr<Schedule<T>> schedule = make_schedule(item_);
     if (s > 0)
       schedule->restore(snapshot(s, 0), snapshot_stride(layout_), layout_.segment_begin(s));
@@ -68,7 +76,7 @@ class BackwardPass {
       cpu::throw_if_stopped(*item_.control);
     }
     item_.layer.records = nullptr;
-    *arena_ = before;  // the next segment's schedule takes the same memory
+    item_.arena = nullptr;
   }
 
   T* snapshot(int s, int volume) const {
@@ -80,9 +88,9 @@ class BackwardPass {
   Item<T>& item_;
   const TapeLayout<T>& layout_;
   std::byte* tape_;
-  Arena* arena_;
   std::unique_ptr<Adjoint<T>> adjoint_;
   Buffer<std::byte> own_records_;
+  Buffer<std::byte> state_;  ///< of the schedule that runs a segment again
   Buffer<T> zero_;
 };
 
@@ -108,32 +116,25 @@ void run_forward(Item<T>& item, const TapeLayout<T>& layout, T* costs, std::byte
 
 template <class T>
 void run_backward(Item<T>& item, const TapeLayout<T>& layout, std::byte* tape,
-                  const PairwiseAdjoint<T>& pairwise, Arena* arena, const T* grad_costs,
-                  T* grad_unary) {
-  BackwardPass<T>(item, layout, tape, pairwise, arena).run(grad_costs, grad_unary);
+                  const PairwiseAdjoint<T>& pairwise, const T* grad_costs, T* grad_unary) {
+  BackwardPass<T>(item, layout, tape, pairwise).run(grad_costs, grad_unary);
 }
 
 template <class T>
 int64_t layer_pass_bytes(const TapeLayout<T>& layout, const LayerOptions& options, bool backward) {
-  const int64_t state = schedule_volumes(options, layout.directions);
-  int64_t volumes = 1 + state;  // 1: padded unaries
-  int64_t bytes = kTapeAlignment;
-  if (backward) {
-    volumes = 2 + adjoint_volumes(options, layout.directions);  // and the zero volume
-    if (layout.recomputes()) {
-      volumes += state;
-      bytes += layout.records_bytes() + kTapeAlignment;
-    }
-  }
-  const int64_t head_row = layout.stride * static_cast<int64_t>(sizeof(T)) + kTapeAlignment;
-  return bytes + head_row +
-         volumes * (layout.volume * static_cast<int64_t>(sizeof(T)) + kTapeAlignment);
+  const int64_t volume = layout.volume * static_cast<int64_t>(sizeof(T)) + kTapeAlignment;
+  if (!backward) return volume + state_bytes(layout, options);  // first the padded unaries
+  // They and the zero volume.
+  int64_t bytes = kTapeAlignment + (2 + adjoint_volumes(options, layout.directions)) * volume;
+  if (layout.recomputes())
+    bytes += layout.records_bytes() + state_bytes(layout, options) + 2 * kTapeAlignment;
+  return bytes;
 }
 
-#define MRF_INSTANTIATE(T)                                                        \
-  template void run_forward<T>(Item<T>&, const TapeLayout<T>&, T*, std::byte*);   \
-  template void run_backward<T>(Item<T>&, const TapeLayout<T>&, std::byte*,       \
-                                const PairwiseAdjoint<T>&, Arena*, const T*, T*); \
+#define MRF_INSTANTIATE(T)                                                      \
+  template void run_forward<T>(Item<T>&, const TapeLayout<T>&, T*, std::byte*); \
+  template void run_backward<T>(Item<T>&, const TapeLayout<T>&, std::byte*,     \
+                                const PairwiseAdjoint<T>&, const T*, T*);       \
   template int64_t layer_pass_bytes<T>(const TapeLayout<T>&, const LayerOptions&, bool);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)

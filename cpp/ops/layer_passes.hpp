@@ -14,11 +14,9 @@ template <class T>
 void run_forward(Item<T>& item, const TapeLayout<T>& layout, T* costs, std::byte* tape);
 
 /// Gradients of the pairwise term to `pairwise`, of the unaries, dense, to grad_unary unless null.
-/// `arena` is the item's back-end's.
 template <class T>
 void run_backward(Item<T>& item, const TapeLayout<T>& layout, std::byte* tape,
-                  const PairwiseAdjoint<T>& pairwise, Arena* arena, const T* grad_costs,
-                  T* grad_unary);
+                  const PairwiseAdjoint<T>& pairwise, const T* grad_costs, T* grad_unary);
 
 /// Bytes that a pass takes from the arena, the item's padded unaries included.
 template <class T>

@@ -26,8 +26,8 @@ class MeanFieldSchedule final : public Schedule<T> {
     const T scale =
         it.options.normalise_directions ? T(1) / static_cast<T>(it.shape.connectivity) : T(1);
     it.backend.mean_field_step({it.shape, weights_, scale, tables_.forward(), tables_.backward(),
-                                it.problem.pairwise.symmetric(), it.unary, costs_.data(),
-                                beliefs_.data(), it.threads, it.control});
+                                !tables_.transposed, it.unary, costs_.data(), beliefs_.data(),
+                                it.threads, it.control});
     const int record = this->record_index(done_++);
     if (record < 0) return;
     it.backend.copy_values(it.layer.records->beliefs(record), beliefs_.data(), beliefs_.size());
@@ -58,7 +58,7 @@ class IcmSchedule final : public Schedule<T> {
   explicit IcmSchedule(Item<T>& item)
       : Schedule<T>(item),
         tables_(item.backend.tables(item, T(1))),
-        labels_(item.backend.template zeroed<int32_t>(item.pixels())) {
+        labels_(item.template zeroed<int32_t>(item.pixels())) {
     if (item.options.init_labels != nullptr) {
       item.backend.copy_values(labels_.data(),
                                item.options.init_labels + item.index * item.shape.pixels(),

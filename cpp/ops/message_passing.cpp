@@ -15,7 +15,7 @@ class SgmSchedule final : public Schedule<T> {
  public:
   explicit SgmSchedule(Item<T>& item) : Schedule<T>(item), sum_(item.new_volume()) {
     if (item.options.head == SGMHead::Zero) {
-      head_row_ = item.backend.template zeroed<T>(item.shape.stride);
+      head_row_ = item.template zeroed<T>(item.shape.stride);
       // No padding on a GPU, whose memory is not to be touched from here.
       for (int64_t l = item.shape.labels; l < item.shape.stride; ++l)
         head_row_.data()[l] = cpu::kForbidden<T>;

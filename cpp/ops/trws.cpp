@@ -14,7 +14,7 @@ class TrwsSchedule final : public Schedule<T> {
       : Schedule<T>(item),
         plan_(item.backend.plan(item, T(1))),
         tables_(item.backend.tables(item, T(1))),
-        row_bound_(item.backend.template zeroed<double>(item.items * item.shape.height)) {
+        row_bound_(item.template zeroed<double>(item.items * item.shape.height)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
       volumes_.push_back(item.new_volume());
       messages_.push_back(volumes_.back().data());

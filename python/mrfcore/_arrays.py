@@ -10,9 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["like", "to_numpy"]
+__all__ = ["like", "on_device", "to_numpy"]
 
 _CPU_DEVICES = (1, 3)  # DLPack: kDLCPU, kDLCUDAHost
+_GPU_DEVICES = {2, 13}  # kDLCUDA, kDLCUDAManaged; tests with the emulator add the CPU
+
+
+def on_device(x: object) -> bool:
+    """Whether x is an array on a GPU."""
+    find = getattr(x, "__dlpack_device__", None)
+    if find is None or isinstance(x, np.ndarray) or getattr(x, "is_meta", False):
+        return False
+    try:
+        return int(find()[0]) in _GPU_DEVICES
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        return False
 
 
 def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
@@ -52,8 +64,8 @@ def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
     device = int(x.__dlpack_device__()[0])
     if device not in _CPU_DEVICES:
         raise TypeError(
-            f"{name}: expected an array on the CPU, got one on DLPack device type {device}; "
-            "copy it first"
+            f"{name}: expected an array on the CPU, as unary is, got one on DLPack device type "
+            f"{device}; copy it first"
         )
     try:
         return np.from_dlpack(x)

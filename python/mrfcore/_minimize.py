@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
-from mrfcore._arrays import like, to_numpy
+from mrfcore._arrays import like, on_device, to_numpy
 from mrfcore._options import check_options, core_options
-from mrfcore._result import Progress, Result, Trace
+from mrfcore._reports import core_callback, make_result
+from mrfcore._result import Progress, Result
 from mrfcore._scalars import _flag, _integer, _optional_number, _threads
 from mrfcore.potentials import Potential, as_potential
 
@@ -67,10 +68,11 @@ def minimize(
     E(x) = sum_i unary_i(x_i) + sum_(ij) w_ij V(x_i, x_j), every undirected edge once (Eq 3.1).
 
     Args:
-        unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch on the CPU, or anything with DLPack or
-            the array interface. Used in place when contiguous and float32 or float64; integers,
-            booleans and float16 are converted to float32. +inf forbids a label; NaN, -inf and
-            magnitudes from 1e26 (float64: 1e196) are refused.
+        unary: costs [H, W, L] or [B, H, W, L]; NumPy, torch, or anything with DLPack or the array
+            interface. Arrays on a GPU (torch's, CuPy's) are worked on there, in torch's current
+            stream, and all other arrays must be there, too. Used in place when contiguous and
+            float32 or float64; integers, booleans and float16 are converted to float32. +inf
+            forbids a label; NaN, -inf and magnitudes from 1e26 (float64: 1e196) are refused.
         pairwise: V: `mrfcore.Potts()`, `TruncatedLinear(t)`, ..., or a table [L, L].
         weights: w_ij >= 0: a number, or [P, H, W] or [B, P, H, W] with P = connectivity / 2; entry
             [p, y, x] belongs to the edge (y, x) - (y + dy, x + dx), (dy, dx) = (0,1) (1,0) | (1,1)
@@ -108,7 +110,6 @@ def minimize(
     """
     check_options(minimize, solver, solver_options)
     options = core_options(solver, solver_options)
-    problem = _problem(unary, pairwise, weights, connectivity)
     options.iterations = _integer("iterations", iterations)
     options.threads = _threads(threads)
     options.trace = _flag("trace", trace)
@@ -118,12 +119,15 @@ def minimize(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback: expected a function, got {type(callback).__name__}")
     bounded = options.lower_bound or options.gap_tolerance is not None
-    init = (
-        _labels("init", solver_options["init"], problem)
-        if solver_options.get("init") is not None
-        else None
-    )
+    start = solver_options.get("init")
+    if on_device(unary):
+        from mrfcore import _minimize_device
 
+        return _minimize_device.minimize(
+            unary, pairwise, weights, connectivity, options, start, callback, bounded
+        )
+    problem = _problem(unary, pairwise, weights, connectivity)
+    init = None if start is None else _labels("init", start, problem)
     _require_memory(problem, options)
     labels = np.empty(problem.unary.shape[:3], np.int32)
     costs = np.empty(problem.unary.shape, problem.dtype)
@@ -135,11 +139,16 @@ def minimize(
         problem.connectivity,
         options,
         init,
-        _core_callback(callback, bounded),
+        core_callback(callback, bounded),
         labels,
         costs,
     )
-    return _result(reports, problem.batched, bounded, options.trace, labels, costs, like(unary))
+    convert = like(unary)
+    if not problem.batched:
+        labels, costs = labels[0], costs[0]
+    return make_result(
+        reports, problem.batched, bounded, options.trace, convert(labels), convert(costs)
+    )
 
 
 def energy(
@@ -168,6 +177,10 @@ def energy(
         ValueError, TypeError: as for `minimize`; labels out of range.
     """
     _refuse_swapped(labels, unary)
+    if on_device(unary):
+        from mrfcore import _minimize_device
+
+        return _minimize_device.energy(labels, unary, pairwise, weights, connectivity)
     problem = _problem(unary, pairwise, weights, connectivity)
     energies = _core.energy(
         _labels("labels", labels, problem),
@@ -197,16 +210,7 @@ def _refuse_swapped(labels: Any, unary: Any) -> None:
 
 def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _Problem:
     array = to_numpy("unary", unary)
-    if array.ndim not in (3, 4):
-        raise ValueError(
-            f"unary: expected [H, W, L] or [B, H, W, L], got shape {list(array.shape)}"
-        )
-    if 0 in array.shape:
-        raise ValueError(
-            f"unary: expected at least one pixel and one label, got shape {list(array.shape)}"
-        )
-    if _integer("connectivity", connectivity) not in (4, 8, 16):
-        raise ValueError(f"connectivity: expected 4, 8 or 16, got {connectivity}")
+    check_sizes(array.shape, connectivity)
     batched = array.ndim == 4
     batch = array if batched else array[np.newaxis]
     potential = as_potential(pairwise)._to_core()
@@ -215,11 +219,44 @@ def _problem(unary: Any, pairwise: object, weights: Any, connectivity: int) -> _
     return problem
 
 
+def check_sizes(shape: Sequence[int], connectivity: object) -> None:
+    """Of unaries [H, W, L] or [B, H, W, L], and the connectivity."""
+    if len(shape) not in (3, 4):
+        raise ValueError(f"unary: expected [H, W, L] or [B, H, W, L], got shape {list(shape)}")
+    if 0 in shape:
+        raise ValueError(
+            f"unary: expected at least one pixel and one label, got shape {list(shape)}"
+        )
+    if _integer("connectivity", connectivity) not in (4, 8, 16):
+        raise ValueError(f"connectivity: expected 4, 8 or 16, got {connectivity}")
+
+
+def check_weight(weight: Any) -> float:
+    """A weight common to all edges."""
+    number = float(weight)
+    if not 0 <= number < 1e12:
+        raise ValueError(f"weights: expected a number in [0, 1e12), got {weight}")
+    return number
+
+
+def check_weights_shape(
+    shape: Sequence[int], unary: Sequence[int], batched: bool, connectivity: int
+) -> None:
+    """Of edge weights for unaries [B, H, W, L]."""
+    batch, height, width, _ = unary
+    expected = [connectivity // 2, height, width]
+    if list(shape) == expected or (batched and list(shape) == [batch, *expected]):
+        return
+    also = f" or {[batch, *expected]}" if batched else ""
+    raise ValueError(
+        f"weights: expected a number or shape {expected}{also} ([P, H, W] with "
+        f"P = connectivity / 2), got shape {list(shape)}"
+    )
+
+
 def _set_weights(problem: _Problem, weights: Any) -> None:
     if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
-        problem.weight = float(weights)
-        if not 0 <= problem.weight < 1e12:
-            raise ValueError(f"weights: expected a number in [0, 1e12), got {weights}")
+        problem.weight = check_weight(weights)
         return
     if isinstance(weights, (str, bytes)):
         kind = type(weights).__name__
@@ -227,18 +264,9 @@ def _set_weights(problem: _Problem, weights: Any) -> None:
     array = to_numpy("weights", weights)
     if array.ndim == 0:
         return _set_weights(problem, array.item())
-    batch, height, width, _ = problem.unary.shape
-    pairs = problem.connectivity // 2
-    expected = [pairs, height, width]
-    if list(array.shape) == expected:
-        array = array[np.newaxis]
-    elif not (problem.batched and list(array.shape) == [batch, *expected]):
-        also = f" or {[batch, *expected]}" if problem.batched else ""
-        raise ValueError(
-            f"weights: expected a number or shape {expected}{also} ([P, H, W] with "
-            f"P = connectivity / 2), got shape {list(array.shape)}"
-        )
-    problem.edge_weights = np.ascontiguousarray(array, dtype=problem.dtype)
+    check_weights_shape(array.shape, problem.unary.shape, problem.batched, problem.connectivity)
+    shaped = array[np.newaxis] if array.ndim == 3 else array
+    problem.edge_weights = np.ascontiguousarray(shaped, dtype=problem.dtype)
     return
 
 
@@ -288,64 +316,3 @@ def _require_memory(problem: _Problem, options: _core.Options) -> None:
             f"outputs and messages, {available:,} ({available / 2**30:.1f} GiB) are available: "
             f"{needed - available:,} bytes are missing"
         )
-
-
-def _core_callback(
-    callback: Callable[[Progress], object] | None, bounded: bool
-) -> Callable[..., bool] | None:
-    if callback is None:
-        return None
-
-    def call(
-        item: int, iteration: int, iterations: int, energy: float, bound: float, seconds: float
-    ) -> bool:
-        known = bound if bounded else None
-        return bool(callback(Progress(iteration, iterations, energy, known, seconds, item)))
-
-    return call
-
-
-def _result(
-    reports: list[_core.ItemReport],
-    batched: bool,
-    bounded: bool,
-    traced: bool,
-    labels: npt.NDArray[np.int32],
-    costs: npt.NDArray[Any],
-    convert: Callable[[npt.NDArray[Any]], Any],
-) -> Result:
-    energies = np.array([r.energy for r in reports])
-    bounds = np.array([r.lower_bound for r in reports])
-    done = np.array([r.iterations for r in reports])
-    if not batched:
-        labels, costs = labels[0], costs[0]
-    return Result(
-        labels=convert(labels),
-        energy=energies if batched else float(energies[0]),
-        lower_bound=None if not bounded else (bounds if batched else float(bounds[0])),
-        costs=convert(costs),
-        trace=_trace(reports, batched, bounded) if traced else None,
-        iterations=done if batched else int(done[0]),
-    )
-
-
-def _trace(reports: list[_core.ItemReport], batched: bool, bounded: bool) -> Trace:
-    length = max(len(r.trace_energy) for r in reports)
-
-    def stack(values: list[list[float]]) -> npt.NDArray[np.float64]:
-        rows = [
-            np.pad(v, (0, length - len(v)), mode="edge") if len(v) else np.zeros(length)
-            for v in values
-        ]
-        table: npt.NDArray[np.float64] = np.array(rows, dtype=np.float64).T
-        if batched:
-            return table
-        only: npt.NDArray[np.float64] = table[:, 0]
-        return only
-
-    seconds = stack([r.trace_seconds for r in reports])
-    return Trace(
-        energy=stack([r.trace_energy for r in reports]),
-        lower_bound=stack([r.trace_bound for r in reports]) if bounded else None,
-        seconds=seconds.mean(axis=1) if batched else seconds,
-    )

@@ -16,6 +16,10 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:  # reference.py and its neighbours are imported by name
     sys.path.insert(0, str(HERE))
 
+import devices  # noqa: E402
+
+devices.use_emulator_if_built()
+
 # Deterministic, so that a red run is red again; deadlines mean nothing on shared machines.
 settings.register_profile(
     "mrfcore",
@@ -25,6 +29,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mrfcore")
+
+
+@pytest.fixture(scope="session")
+def device() -> devices.Device:
+    """A GPU if MRFCORE_TEST_DEVICE=cuda, else the emulator; skips where neither is there."""
+    from mrfcore import _core
+
+    status = _core.cuda_status()
+    if os.environ.get("MRFCORE_TEST_DEVICE") == "cuda":
+        assert status["available"], f"MRFCORE_TEST_DEVICE=cuda, but {status['reason']}"
+        assert not status["emulated"]
+        return devices.Device("cuda")
+    if not status["emulated"]:
+        pytest.skip("kernels are not emulated here: build the C++ tests first (make cpp-test)")
+    return devices.Device("cpu")
 
 
 @pytest.fixture(scope="session")

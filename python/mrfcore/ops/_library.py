@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
+from mrfcore.ops._device_call import DeviceCall
 from mrfcore.ops._setup import Setup, core_options, core_potential
 
 __all__ = ["backward_op", "forward_op"]
@@ -107,15 +108,19 @@ def _tape_bytes(unary: torch.Tensor, potential: Any, edges: bool, setup: Setup) 
 
     For stored arg-mins the formula is repeated here, in operations that torch.compile can trace:
     graphs then serve all image sizes. Other tapes depend on the machine's vectors; their graphs are
-    made for one size.
+    made for one size. A GPU works on all items at once: their rows follow each other in every part.
     """
     batch, height, width, labels = unary.shape
+    if _device.on_device(unary):
+        batch, height = 1, batch * height
     if setup.temperature == 0 and setup.solver != "mean_field" and setup.store_every == 1:
         item = 1 if labels <= _BYTE_LABELS else 2
         minima = _aligned(height * width * item)
         per_iteration = setup.connectivity * (_aligned(height * width * labels * item) + minima)
         per_iteration += minima if setup.solver == "sgm" else 0
         return _TAPE_HEADER + batch * setup.iterations * per_iteration
+    if _device.on_device(unary):
+        return _device_tape_bytes(int(height), int(width), int(labels), unary.dtype, setup)
     double = unary.dtype == torch.float64
     count = _core.layer_tape_bytes_f64 if double else _core.layer_tape_bytes_f32
     return count(
@@ -130,6 +135,17 @@ def _tape_bytes(unary: torch.Tensor, potential: Any, edges: bool, setup: Setup) 
     )
 
 
+def _device_tape_bytes(
+    height: int, width: int, labels: int, dtype: torch.dtype, setup: Setup
+) -> int:
+    """Of the core, for a batch as one tall image; no tensor is looked at."""
+    p = _core.CudaProblem()
+    p.height, p.width, p.labels, p.connectivity = height, width, labels, setup.connectivity
+    p.unary = 1  # not null: nothing reads it
+    count: int = _device.function("cuda_layer_tape_bytes", dtype)(p, core_options(setup))
+    return count
+
+
 _TAPE_HEADER, _BYTE_LABELS = 128, 256
 
 
@@ -141,7 +157,7 @@ def _has_edges(weights: torch.Tensor | None) -> bool:
     return weights is not None and weights.dim() != 0
 
 
-@torch.library.impl("mrfcore::message_passing", "CPU")
+@torch.library.impl("mrfcore::message_passing", ("cpu", "cuda"))
 def _forward(
     unary: torch.Tensor,
     table: torch.Tensor | None,
@@ -151,6 +167,8 @@ def _forward(
     *setup_values: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     setup = Setup(*setup_values)
+    if _device.on_device(unary):
+        return DeviceCall(unary, table, weights, weight, setup).forward(keep_tape)
     call = _Call(unary, table, weights, weight, setup)
     tape_size = (
         _tape_bytes(unary, call.potential, call.edges is not None, setup) if keep_tape else 0
@@ -184,7 +202,7 @@ def _forward_fake(
     return unary.new_empty(unary.shape), unary.new_empty(size, dtype=torch.uint8)
 
 
-@torch.library.impl("mrfcore::message_passing_backward", "CPU")
+@torch.library.impl("mrfcore::message_passing_backward", ("cpu", "cuda"))
 def _backward(
     unary: torch.Tensor,
     table: torch.Tensor | None,
@@ -197,9 +215,18 @@ def _backward(
     need_weights: bool,
     *setup_values: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    call = _Call(unary, table, weights, weight, Setup(*setup_values))
     grads = _empty_grads(unary, table, weights, need_unary, need_table, need_weights)
     grad_unary, grad_table, grad_weights = grads
+    if _device.on_device(unary):
+        DeviceCall(unary, table, weights, weight, Setup(*setup_values)).backward(
+            tape,
+            grad_costs,
+            grad_unary if need_unary else None,
+            grad_weights if need_weights else None,
+            grad_table if need_table else None,
+        )
+        return grads
+    call = _Call(unary, table, weights, weight, Setup(*setup_values))
     edges = call.edges is not None
     arguments = call.core_arguments(
         tape,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mrfcore import _device
 from mrfcore.ops import _folding as fold
 from mrfcore.ops._library import backward_op, forward_op
 from mrfcore.ops._setup import Setup, encode, make_setup
@@ -48,7 +49,8 @@ def message_passing(
     the piece, the lowest label winning a tie. There is no second derivative.
 
     Args:
-        unary: [B, L, H, W] on the CPU. float32 and float64 in channels_last (labels contiguous,
+        unary: [B, L, H, W] on the CPU or a CUDA device, which decides where all is done; other
+            tensors must be there, too. float32 and float64 in channels_last (labels contiguous,
             what `.to(memory_format=torch.channels_last)` and channels_last networks give) are used
             without a copy; other layouts are copied once. float16 and bfloat16 are computed in
             float32 and returned as they came; under autocast they are returned in float32. +inf
@@ -74,7 +76,9 @@ def message_passing(
 
     Returns:
         Costs [B, L, H, W] in channels_last, dtype of `unary` (float32 for half types under
-        autocast); -costs are logits.
+        autocast); -costs are logits. On a GPU, work is enqueued on torch's current stream and
+        nothing waits; what the CPU refuses (NaN, -inf, 1e26 and more, weights below 0) makes all
+        costs of its item NaN. The same bits every time, on either.
 
     Raises:
         ValueError: wrong shape or value; the message names the argument.
@@ -82,6 +86,8 @@ def message_passing(
         MemoryError: it does not fit.
     """
     potential, parameters, table = encode(pairwise)
+    if table is not pairwise and table is not None and isinstance(unary, torch.Tensor):
+        table = table.to(unary.device)  # an array is a parameter, wherever it lies
     setup = make_setup(
         potential,
         parameters,
@@ -109,15 +115,15 @@ def run(
     """`message_passing` with its options checked already."""
     _check_unary(unary)
     if table is not None:
-        _check_table(table, unary.shape[1])
+        _check_table(table, unary)
     dtype = torch.float64 if unary.dtype == torch.float64 else torch.float32
     result = unary.dtype
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled(unary.device.type):
         result = dtype
     nodes = unary.permute(0, 2, 3, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
     if table is not None:
         table = table.to(dtype)
-    number, tensor = _weights(weights, unary.shape, setup.connectivity)
+    number, tensor = _weights(weights, unary, setup.connectivity)
     if tensor is not None:
         tensor = tensor.to(dtype).contiguous()
     keep = _gradient_wanted(nodes, table, tensor)
@@ -131,14 +137,24 @@ def run(
 def _check_tensor(name: str, x: torch.Tensor) -> None:
     if x.device.type == "meta":
         raise TypeError(f"{name}: expected a tensor with values, got one on the meta device")
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
-            f"{name}: expected a tensor on the CPU, got one on {x.device}; there is no kernel for "
-            f"{x.device.type} yet: pass {name}.cpu()"
+            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
+            f"is no kernel for {x.device.type}: pass {name}.cpu()"
         )
+    if x.is_cuda and not torch.compiler.is_compiling():
+        _device.require_back_end(name)
     if x.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
+        )
+
+
+def _check_device(name: str, x: torch.Tensor, unary: torch.Tensor) -> None:
+    if x.device != unary.device:
+        raise TypeError(
+            f"{name}: expected a tensor on {unary.device} as unary, got one on {x.device}; pass "
+            f"{name}.to(unary.device)"
         )
 
 
@@ -160,8 +176,10 @@ def _check_unary(unary: object) -> None:
         )
 
 
-def _check_table(table: torch.Tensor, labels: int) -> None:
+def _check_table(table: torch.Tensor, unary: torch.Tensor) -> None:
+    labels = unary.shape[1]
     _check_tensor("pairwise", table)
+    _check_device("pairwise", table, unary)
     if table.dim() != 2 or table.shape[0] != labels or table.shape[1] != labels:
         raise ValueError(
             f"pairwise: expected a table [L, L] with L = {labels} as in unary [B, L, H, W], got "
@@ -170,14 +188,18 @@ def _check_table(table: torch.Tensor, labels: int) -> None:
 
 
 def _weights(
-    weights: object, shape: torch.Size, connectivity: int
+    weights: object, unary: torch.Tensor, connectivity: int
 ) -> tuple[float, torch.Tensor | None]:
     """(number, None), or a tensor with no dimension or [1 or B, P, H, W]."""
     if isinstance(weights, torch.Tensor):
         _check_tensor("weights", weights)
+        if weights.dim() == 0 and weights.device.type == "cpu":
+            # As in torch's own operations, a CPU number may meet tensors on any device.
+            return 0.0, weights.to(unary.device)
+        _check_device("weights", weights, unary)
         if weights.dim() == 0:
             return 0.0, weights
-        return 0.0, _edge_weights(weights, shape, connectivity)
+        return 0.0, _edge_weights(weights, unary.shape, connectivity)
     if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
         return float(weights), None
     raise TypeError(f"weights: expected a number or a tensor, got {type(weights).__name__}")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device tensors as the core wants them: addresses, streams, memory. Needs torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mrfcore import _core
+
+__all__ = ["empty", "function", "gradients", "on_device", "problem", "queue", "require_back_end"]
+
+# Tests that run the kernels in an emulator, on the host's memory, add "cpu".
+DEVICE_TYPES = {"cuda"}
+
+
+def on_device(x: object) -> bool:
+    """Whether x is a tensor that the CUDA back-end works on."""
+    return isinstance(x, torch.Tensor) and x.device.type in DEVICE_TYPES
+
+
+def require_back_end(name: str) -> None:
+    """Raise TypeError with the remedy unless tensors on a GPU can be used."""
+    status = _core.cuda_status()
+    if not status["available"]:
+        raise TypeError(
+            f"{name}: is on a GPU, but the CUDA back-end cannot be used: {status['reason']}; "
+            f"{name}.cpu() works"
+        )
+
+
+def function(stem: str, dtype: torch.dtype) -> Any:
+    """The core's function for a dtype."""
+    return getattr(_core, f"{stem}_{'f64' if dtype == torch.float64 else 'f32'}")
+
+
+def address(x: torch.Tensor | None) -> int:
+    """Of the first element; 0 for none."""
+    return 0 if x is None else x.data_ptr()
+
+
+def problem(
+    unary: torch.Tensor,
+    potential: Any,
+    table: torch.Tensor | None,
+    weight: float | torch.Tensor,
+    edges: torch.Tensor | None,
+    connectivity: int,
+) -> Any:
+    """The core's problem.
+
+    Args:
+        unary: [B, H, W, L], contiguous.
+        potential: the core's, or None where `table` [L, L] is given.
+        table: on the device, dtype of unary.
+        weight: a number, or a tensor without dimensions on the device.
+        edges: [1 or B, P, H, W], contiguous, or None.
+        connectivity: 4, 8 or 16.
+    """
+    p = _core.CudaProblem()
+    p.batch, p.height, p.width, p.labels = unary.shape
+    p.connectivity = connectivity
+    p.unary = unary.data_ptr()
+    if table is not None:
+        p.table = table.data_ptr()
+    else:
+        p.pairwise = potential
+    if isinstance(weight, torch.Tensor):
+        p.device_weight = weight.data_ptr()
+    else:
+        p.weight = weight
+    if edges is not None:
+        p.edge_weights = edges.data_ptr()
+        p.shared_edge_weights = edges.shape[0] == 1
+    return p
+
+
+def empty(like: torch.Tensor, shape: Any, dtype: torch.dtype, what: str) -> torch.Tensor:
+    """Memory on the device of `like`.
+
+    Raises:
+        MemoryError: says how many bytes were wanted for `what`, and what would help.
+    """
+    try:
+        return torch.empty(shape, dtype=dtype, device=like.device)
+    except torch.OutOfMemoryError as error:
+        count = shape if isinstance(shape, int) else int(torch.Size(shape).numel())
+        size = count * dtype.itemsize
+        raise MemoryError(
+            f"{what} of {size:,} bytes ({size / 2**30:.1f} GiB) do not fit on {like.device}: fewer "
+            "labels, a smaller image or batch, or store_every=n in layers need less"
+        ) from error
+
+
+def queue(like: torch.Tensor, workspace: torch.Tensor) -> Any:
+    """Torch's current stream on the device of `like`; `workspace` must outlive the call."""
+    q = _core.CudaQueue()
+    q.workspace = workspace.data_ptr()
+    q.workspace_bytes = workspace.numel()
+    if like.is_cuda:
+        q.device = like.device.index
+        q.stream = torch.cuda.current_stream(like.device).cuda_stream
+    return q
+
+
+def gradients(
+    unary: torch.Tensor | None,
+    edges: torch.Tensor | None,
+    weight: torch.Tensor | None,
+    table: torch.Tensor | None,
+) -> Any:
+    """The core's gradients; None for those that nobody wants."""
+    g = _core.CudaGradients()
+    g.unary, g.edge_weights = address(unary), address(edges)
+    g.weight, g.table = address(weight), address(table)
+    return g
