@@ -193,7 +193,7 @@ class TrwsRow {
 
   /// One message to the neighbour in this warp's direction (Eq 2.43). The backward pass takes the
   /// minimum out of the sum; forward, messages lose theirs anyway.
-  __device__ __forceinline__ void send_message(int64_t x, T w) const {
+  __device__ __forceinline__ void send_message(int x, T w) const {
     T* const scratch = board.reverse + warp * NK * kWarp;
     Row h;
 #pragma unroll
