@@ -2,6 +2,7 @@
 #include "emulator/launch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -64,6 +65,8 @@ void check(const Launch& launch, const void* kernel) {
   }
 }
 
+std::atomic<std::uint64_t> launch_count{0};
+
 uint3 block_index(unsigned number, dim3 grid) {
   return {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
 }
@@ -122,10 +125,14 @@ void run_in_groups(const Launch& launch, const std::vector<unsigned>& order, std
 
 }  // namespace
 
+void count_launch() { ++launch_count; }
+std::uint64_t launches() { return launch_count; }
+
 void run_grid(const char* name, const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
               bool cooperative, ThreadCall call, void* arguments) {
   const Launch launch{name, grid, block, shared_bytes, cooperative, call, arguments};
   check(launch, kernel);
+  count_launch();
   static std::mutex one_at_a_time;
   static FiberPool fibers;
   const std::lock_guard lock(one_at_a_time);
@@ -147,3 +154,7 @@ unsigned char* running_shared_memory() {
 }
 
 }  // namespace emulator
+
+extern "C" __attribute__((visibility("default"))) std::uint64_t mrfcore_emulated_launches() {
+  return emulator::launches();
+}

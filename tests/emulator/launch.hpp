@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -19,6 +20,11 @@ using ThreadCall = void (*)(void* arguments);
 // other. Blocks run one after another, unless cooperative: then all are under way.
 void run_grid(const char* name, const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
               bool cooperative, ThreadCall call, void* arguments);
+
+// Kernels and asynchronous memory operations so far, by all host threads; a GPU's profiler counts
+// the same. Exported as mrfcore_emulated_launches() from libraries of emulated kernels.
+void count_launch();
+[[nodiscard]] std::uint64_t launches();
 
 // The running block's shared memory. Throws Error(kUnsupported) outside kernels.
 [[nodiscard]] unsigned char* running_shared_memory();

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 
+#include "emulator/launch.hpp"
 #include "emulator/settings.hpp"
 
 namespace {
@@ -223,6 +224,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
+  emulator::count_launch();
   return cudaMemcpy(to, from, bytes, kind);
 }
 
@@ -232,5 +234,6 @@ cudaError_t cudaMemset(void* to, int byte, std::size_t bytes) {
 }
 
 cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t) {
+  emulator::count_launch();
   return cudaMemset(to, byte, bytes);
 }

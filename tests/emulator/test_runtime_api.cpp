@@ -107,6 +107,18 @@ TEST(RuntimeApi, SeveralHostThreadsLaunch) {
   for (const int sum : sums) EXPECT_EQ(sum, 128 * 49);
 }
 
+TEST(RuntimeApi, LaunchesAreCounted) {
+  const std::uint64_t before = emulator::launches();
+  std::vector<int> in(128, 1);
+  int sum = 0;
+  sample::block_sums(in.data(), &sum, 128);
+  const std::uint64_t of_one = emulator::launches() - before;
+  EXPECT_EQ(cudaMemsetAsync(in.data(), 0, 4), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(in.data(), &sum, 4, cudaMemcpyDeviceToDevice), cudaSuccess);
+  EXPECT_EQ(of_one, 1U);
+  EXPECT_EQ(emulator::launches(), before + 3);
+}
+
 TEST(Intrinsics, Bits) {
   EXPECT_EQ(__ffs(0), 0);
   EXPECT_EQ(__ffs(0x50), 5);
