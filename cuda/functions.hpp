@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "kernels.hpp"
+#include "stereo_kernels.hpp"
 
 namespace mrfcore::cuda {
 
@@ -60,6 +61,17 @@ struct Solvers {
   decltype(&cuda::fill<T>) fill;
 };
 
+struct Stereo {
+  decltype(&cuda::census_codes) census_codes;
+  decltype(&cuda::cost_volume) cost_volume;
+  decltype(&cuda::byte_cost_volume) byte_cost_volume;
+  decltype(&cuda::right_view_minimum) right_view_minimum;
+  decltype(&cuda::right_view_volume) right_view_volume;
+  decltype(&cuda::compact_sgm_bytes) compact_sgm_bytes;
+  decltype(&cuda::compact_sgm) compact_sgm;
+  decltype(&cuda::compact_sgm_winners) compact_sgm_winners;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -67,6 +79,7 @@ struct Functions {
   decltype(&cuda::copy) copy;
   Solvers<float> float32;
   Solvers<double> float64;
+  Stereo stereo;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -79,14 +92,16 @@ struct Functions {
 };
 
 /// Raise when a signature or the meaning of an argument changes; sizes are compared on their own.
-inline constexpr int kAbi = 1;
+inline constexpr int kAbi = 2;
 
 /// Sizes of everything that is handed over, so that a library of another build is not called.
 inline constexpr uint64_t kLayout =
     sizeof(Functions) + 1000003ull * sizeof(cpu::SweepArgs<float>) +
     1000003ull * 1009 * sizeof(cpu::AdjointArgs<float>) + 7919ull * sizeof(cpu::TrwsArgs<float>) +
     104729ull * sizeof(cpu::MeanFieldAdjointArgs<float>) +
-    15485863ull * sizeof(cpu::MinConvolutionPlan<float>) + 86028121ull * sizeof(Batch);
+    15485863ull * sizeof(cpu::MinConvolutionPlan<float>) + 86028121ull * sizeof(Batch) +
+    49979687ull * sizeof(cpu::CostVolumeArgs) + 67867967ull * sizeof(cpu::RightViewArgs) +
+    32452843ull * sizeof(CompactSgm) + 122949823ull * sizeof(CompactWinners);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

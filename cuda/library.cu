@@ -109,7 +109,15 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                               .clear = &cuda::clear,
                               .copy = &cuda::copy,
                               .float32 = solvers<float>(),
-                              .float64 = solvers<double>()};
+                              .float64 = solvers<double>(),
+                              .stereo = {.census_codes = &cuda::census_codes,
+                                         .cost_volume = &cuda::cost_volume,
+                                         .byte_cost_volume = &cuda::byte_cost_volume,
+                                         .right_view_minimum = &cuda::right_view_minimum,
+                                         .right_view_volume = &cuda::right_view_volume,
+                                         .compact_sgm_bytes = &cuda::compact_sgm_bytes,
+                                         .compact_sgm = &cuda::compact_sgm,
+                                         .compact_sgm_winners = &cuda::compact_sgm_winners}};
 
 }  // namespace
 }  // namespace mrfcore::cuda

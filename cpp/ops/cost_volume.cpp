@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mrfcore/cost_volume.hpp"
+#include "ops/cost_volume.hpp"
 
 #include <cmath>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "cpu/cost_volume.hpp"
 #include "ops/dispatch.hpp"
 
 namespace mrfcore {
@@ -38,13 +37,6 @@ std::string shape_of(const ImageView& image) {
          std::to_string(image.channels) + "]";
 }
 
-void check_extent(const char* name, int64_t value, int64_t least) {
-  if (value < least || value > kMaxExtent) {
-    fail(std::string(name) + " is " + std::to_string(value) + ", expected " +
-         std::to_string(least) + ".." + std::to_string(kMaxExtent));
-  }
-}
-
 void check_image(const char* name, const ImageView& image) {
   if (image.data == nullptr) fail(std::string(name) + " has no data");
   const bool sizes = image.height >= 1 && image.height <= kMaxExtent && image.width >= 1 &&
@@ -65,8 +57,8 @@ void check_pair(const ImageView& left, const ImageView& right) {
 }
 
 void check_range(int64_t num_disparities, int64_t min_disparity) {
-  check_extent("num_disparities", num_disparities, 1);
-  check_extent("min_disparity", min_disparity, -kMaxExtent);
+  check_extent("num_disparities", num_disparities, 1, kMaxExtent);
+  check_extent("min_disparity", min_disparity, -kMaxExtent, kMaxExtent);
 }
 
 void check_options(const CostVolumeOptions& options) {
@@ -87,14 +79,6 @@ void check_options(const CostVolumeOptions& options) {
            ", expected odd sides and 3.." + std::to_string(kMaxCensusPixels) + " pixels");
     }
   }
-}
-
-void check_right_view(const float* costs, int64_t height, int64_t width, int64_t num_disparities,
-                      int64_t min_disparity) {
-  if (costs == nullptr) fail("costs has no data");
-  check_extent("height", height, 1);
-  check_extent("width", width, 1);
-  check_range(num_disparities, min_disparity);
 }
 
 /// The luma of an RGB image when `convert`, else the image itself.
@@ -130,6 +114,49 @@ class Grey {
 
 }  // namespace
 
+void check_extent(const char* name, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return;
+  fail(std::string(name) + " is " + std::to_string(value) + ", expected " + std::to_string(least) +
+       ".." + std::to_string(most));
+}
+
+void check_cost_volume(const ImageView& left, const ImageView& right,
+                       const CostVolumeOptions& options) {
+  check_pair(left, right);
+  check_options(options);
+}
+
+void check_right_view(const float* costs, int64_t height, int64_t width, int64_t num_disparities,
+                      int64_t min_disparity) {
+  if (costs == nullptr) fail("costs has no data");
+  check_extent("height", height, 1, kMaxExtent);
+  check_extent("width", width, 1, kMaxExtent);
+  check_range(num_disparities, min_disparity);
+}
+
+cpu::CostVolumeArgs cost_volume_args(const ImageView& left, const ImageView& right,
+                                     const CostVolumeOptions& options, float* out) {
+  const float worst =
+      worst_cost(options.cost, left.channels, options.window_height, options.window_width);
+  return {.left = left.data,
+          .right = right.data,
+          .type = left.type,
+          .cost = options.cost,
+          .height = left.height,
+          .width = left.width,
+          .channels = left.channels,
+          .num_disparities = options.num_disparities,
+          .min_disparity = options.min_disparity,
+          .window_height = options.window_height,
+          .window_width = options.window_width,
+          .truncation = options.truncation,
+          .border = options.border.value_or(std::fmin(worst, options.truncation)),
+          .scale = options.scale,
+          .accumulate = options.accumulate,
+          .threads = 1,
+          .out = out};
+}
+
 float worst_cost(StereoCost cost, int64_t channels, int64_t window_height, int64_t window_width) {
   const auto each = [&]() -> int64_t {
     switch (cost) {
@@ -149,30 +176,16 @@ float worst_cost(StereoCost cost, int64_t channels, int64_t window_height, int64
 
 void cost_volume(const ImageView& left, const ImageView& right, const CostVolumeOptions& options,
                  float* out) {
-  check_pair(left, right);
-  check_options(options);
+  check_cost_volume(left, right, options);
   if (out == nullptr) fail("out has no data");
-  const float worst =
-      worst_cost(options.cost, left.channels, options.window_height, options.window_width);
   const bool census = options.cost == StereoCost::Census;
   const Grey left_grey(left, census), right_grey(right, census);
-  kernels().cost_volume({.left = left_grey.data(),
-                         .right = right_grey.data(),
-                         .type = left.type,
-                         .cost = options.cost,
-                         .height = left.height,
-                         .width = left.width,
-                         .channels = census ? 1 : left.channels,
-                         .num_disparities = options.num_disparities,
-                         .min_disparity = options.min_disparity,
-                         .window_height = options.window_height,
-                         .window_width = options.window_width,
-                         .truncation = options.truncation,
-                         .border = options.border.value_or(std::fmin(worst, options.truncation)),
-                         .scale = options.scale,
-                         .accumulate = options.accumulate,
-                         .threads = resolve_threads(options.threads),
-                         .out = out});
+  cpu::CostVolumeArgs args = cost_volume_args(left, right, options, out);
+  args.left = left_grey.data();
+  args.right = right_grey.data();
+  if (census) args.channels = 1;
+  args.threads = resolve_threads(options.threads);
+  kernels().cost_volume(args);
 }
 
 void right_view_minimum(const float* costs, int64_t height, int64_t width, int64_t num_disparities,

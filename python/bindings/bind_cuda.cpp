@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
+#include "device.hpp"
 #include "mrfcore/cuda.hpp"
 #include "problem.hpp"
 
@@ -13,8 +14,6 @@ using namespace nb::literals;
 namespace cuda = mrfcore::cuda;
 
 namespace {
-
-using Address = uintptr_t;
 
 /// A problem whose arrays are device memory; 0 for none.
 struct DeviceProblem {
@@ -46,17 +45,6 @@ struct DeviceProblem {
   template <class T>
   cuda::DeviceInputs<T> inputs() const {
     return {reinterpret_cast<const T*>(table), reinterpret_cast<const T*>(device_weight)};
-  }
-};
-
-struct DeviceQueue {
-  int device = 0;
-  Address stream = 0, workspace = 0;
-  int64_t workspace_bytes = 0;
-
-  cuda::Queue get() const {
-    return {device, reinterpret_cast<void*>(stream), reinterpret_cast<void*>(workspace),
-            workspace_bytes};
   }
 };
 

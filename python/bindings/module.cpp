@@ -22,5 +22,6 @@ NB_MODULE(_core, m) {
   bind_layer(m);
   bind_cuda(m);
   bind_cost_volume(m);
+  bind_cuda_stereo(m);
   bind_disparity(m);
 }

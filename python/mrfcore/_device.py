@@ -3,13 +3,28 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from mrfcore import _core
 
-__all__ = ["empty", "function", "gradients", "on_device", "problem", "queue", "require_back_end"]
+__all__ = [
+    "empty",
+    "function",
+    "gradients",
+    "like",
+    "on_device",
+    "problem",
+    "queue",
+    "require_back_end",
+    "workspace",
+]
+
+_MOST_ITEMS = 65535  # side by side
+_CHUNK_BYTES = 4 << 30  # of working memory for several items; one may need more
 
 # Tests that run the kernels in an emulator, on the host's memory, add "cpu".
 DEVICE_TYPES = {"cuda"}
@@ -91,6 +106,29 @@ def empty(like: torch.Tensor, shape: Any, dtype: torch.dtype, what: str) -> torc
             f"{what} of {size:,} bytes ({size / 2**30:.1f} GiB) do not fit on {like.device}: fewer "
             "labels, a smaller image or batch, or store_every=n in layers need less"
         ) from error
+
+
+def workspace(like: torch.Tensor, needed: Callable[[int], int], items: int) -> torch.Tensor:
+    """Working memory for all items at once, or as many as a fixed share of memory holds.
+
+    Args:
+        like: on the device.
+        needed: bytes for a number of items.
+        items: of the batch.
+    """
+    items = min(items, _MOST_ITEMS)
+    while items > 1 and needed(items) > _CHUNK_BYTES:
+        items = (items + 1) // 2
+    return empty(like, needed(items), torch.uint8, "messages")
+
+
+def like(x: Any) -> Callable[[torch.Tensor], Any]:
+    """Function that turns a tensor into the kind of array x is, without a copy."""
+    if isinstance(x, torch.Tensor):
+        return lambda tensor: tensor
+    library = importlib.import_module(type(x).__module__.partition(".")[0])
+    convert = getattr(library, "from_dlpack", None)
+    return convert if convert is not None else (lambda tensor: tensor)
 
 
 def queue(like: torch.Tensor, workspace: torch.Tensor) -> Any:

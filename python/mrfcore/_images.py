@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
-from mrfcore._arrays import to_numpy
+from mrfcore._arrays import on_device, to_numpy
 
 __all__ = [
     "as_image",
     "as_pair",
     "fraction",
+    "image_shape",
     "number",
+    "on_one_device",
     "refuse_unit_scale",
     "require_memory",
     "shape_of",
@@ -29,23 +32,32 @@ def shape_of(x: Any) -> list[int]:
     return [int(n) for n in np.shape(x)]
 
 
-def as_image(name: str, x: object) -> npt.NDArray[Any]:
-    """Contiguous [H, W, 1 or 3], uint8 or float32.
+def image_shape(name: str, shape: Sequence[int], *, batches: bool = False) -> tuple[int, ...]:
+    """(H, W, C) of an image's shape; (B, H, W, C) if batches, with B = 1 for a single image.
+
+    Raises:
+        ValueError: not [H, W], [H, W, 1] or [H, W, 3] (nor [B, H, W, 1 or 3] if batches); empty.
+    """
+    full = (*shape, 1) if len(shape) == 2 else tuple(shape)
+    if len(full) not in ((3, 4) if batches else (3,)) or full[-1] not in (1, 3):
+        raise ValueError(
+            f"{name}: expected an image [H, W] (grey), [H, W, 1] or [H, W, 3] (RGB)"
+            f"{', or a batch [B, H, W, 1 or 3]' if batches else ''}, got shape {list(shape)}"
+        )
+    if 0 in full:
+        raise ValueError(f"{name}: expected at least one pixel, got shape {list(shape)}")
+    return (1, *full) if batches and len(full) == 3 else full
+
+
+def as_image(name: str, x: object, *, batches: bool = False) -> npt.NDArray[Any]:
+    """Contiguous [H, W, C], C = 1 or 3, uint8 or float32; [B, H, W, C] if batches.
 
     Raises:
         TypeError: no array of numbers, or integers other than uint8.
-        ValueError: not [H, W], [H, W, 1] or [H, W, 3]; empty; NaN or infinite pixels.
+        ValueError: see `image_shape`; NaN or infinite pixels.
     """
     array = to_numpy(name, x)
-    if array.ndim == 2:
-        array = array[:, :, np.newaxis]
-    if array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise ValueError(
-            f"{name}: expected an image [H, W] (grey), [H, W, 1] or [H, W, 3] (RGB), "
-            f"got shape {shape_of(x)}"
-        )
-    if 0 in array.shape:
-        raise ValueError(f"{name}: expected at least one pixel, got shape {list(array.shape)}")
+    array = array.reshape(image_shape(name, array.shape, batches=batches))
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype.kind != "f":
@@ -58,9 +70,12 @@ def as_image(name: str, x: object) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def as_pair(left: object, right: object) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Both images of one shape and type; uint8 gives way to float32."""
-    first, second = as_image("left", left), as_image("right", right)
+def as_pair(
+    left: object, right: object, *, batches: bool = False
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Both images (`as_image`) of one shape and type; uint8 gives way to float32."""
+    first = as_image("left", left, batches=batches)
+    second = as_image("right", right, batches=batches)
     if first.shape != second.shape:
         raise ValueError(
             f"right: expected shape {shape_of(left)} as of left, got {shape_of(right)}"
@@ -68,6 +83,21 @@ def as_pair(left: object, right: object) -> tuple[npt.NDArray[Any], npt.NDArray[
     if first.dtype != second.dtype:
         first, second = first.astype(np.float32), second.astype(np.float32)
     return first, second
+
+
+def on_one_device(left: object, right: object) -> bool:
+    """Whether both images are on a GPU.
+
+    Raises:
+        TypeError: only one of them is.
+    """
+    first, second = on_device(left), on_device(right)
+    if first == second:
+        return first
+    raise TypeError(
+        f"right: expected an image on the {'GPU' if first else 'CPU'}, as left is, got a "
+        f"{type(right).__name__}{' on a GPU' if second else ''}; copy it there first"
+    )
 
 
 def refuse_unit_scale(name: str, *images: npt.NDArray[Any]) -> None:

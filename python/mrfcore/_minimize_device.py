@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +25,6 @@ import torch  # noqa: E402
 from mrfcore import _device, _minimize  # noqa: E402
 
 __all__ = ["energy", "minimize"]
-
-_MOST_ITEMS = 65535  # side by side
-_CHUNK_BYTES = 4 << 30  # of working memory for several items; one may need more
 
 
 @dataclass
@@ -69,7 +65,7 @@ def minimize(
     )
     if not problem.batched:
         labels, costs = labels[0], costs[0]
-    convert = _like(unary)
+    convert = _device.like(unary)
     return make_result(
         reports, problem.batched, bounded, options.trace, convert(labels), convert(costs)
     )
@@ -167,19 +163,7 @@ def _labels(name: str, labels: Any, problem: _Problem) -> torch.Tensor:
 
 
 def _workspace(problem: _Problem, options: Any) -> torch.Tensor:
-    """For all items at once, or as many as a fixed share of memory holds."""
     count = _device.function("cuda_workspace_bytes", problem.unary.dtype)
-    items = min(problem.unary.shape[0], _MOST_ITEMS)
-    while items > 1 and count(problem.core, options, items) > _CHUNK_BYTES:
-        items = (items + 1) // 2
-    size = count(problem.core, options, items)
-    return _device.empty(problem.unary, size, torch.uint8, "messages")
-
-
-def _like(x: Any) -> Callable[[torch.Tensor], Any]:
-    """Function that turns a tensor into the kind of array x is, without a copy."""
-    if isinstance(x, torch.Tensor):
-        return lambda tensor: tensor
-    library = importlib.import_module(type(x).__module__.partition(".")[0])
-    convert = getattr(library, "from_dlpack", None)
-    return convert if convert is not None else (lambda tensor: tensor)
+    return _device.workspace(
+        problem.unary, lambda items: count(problem.core, options, items), problem.unary.shape[0]
+    )

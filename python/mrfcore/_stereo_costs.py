@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
-from mrfcore._images import as_image, as_pair, fraction, number, require_memory
+from mrfcore._images import (
+    as_image,
+    as_pair,
+    fraction,
+    number,
+    on_one_device,
+    require_memory,
+)
 from mrfcore._scalars import _choice, _integer, _threads
 
 __all__ = ["COSTS", "cost_volume", "exponential_weights", "gradient_weights"]
@@ -67,7 +74,7 @@ def cost_volume(
     window: int | tuple[int, int] = (7, 9),
     dtype: npt.DTypeLike = np.float32,
     threads: int | None = None,
-) -> npt.NDArray[Any]:
+) -> Any:
     """Cost of every disparity at every pixel of the left (reference) image.
 
     Label l stands for disparity d = min_disparity + l, in pixels: left pixel (y, x) against right
@@ -75,7 +82,8 @@ def cost_volume(
 
     Args:
         left: image [H, W] or [H, W, 3]; uint8, or floats on the same 0..255 scale (taken as
-            float32; nothing is rescaled).
+            float32; nothing is rescaled). On a GPU (torch, CuPy) the work is done there, in torch's
+            current stream.
         right: image like left, rectified: matches lie on the same row.
         num_disparities: D, number of labels.
         cost: "birchfield_tomasi" (Birchfield & Tomasi 1998: distance of a pixel to the other's
@@ -94,33 +102,62 @@ def cost_volume(
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
 
     Returns:
-        [H, W, D], labels contiguous: `minimize` takes it as it is.
+        [H, W, D], labels contiguous: `minimize` takes it as it is. A NumPy array, or for images on
+        a GPU an array there, of the library that left came from, with the same bits.
 
     Raises:
         ValueError: shapes that differ or do not fit, empty or not finite images, options out of
             range; the message names the argument.
-        TypeError: images of integers other than uint8, options of the wrong type.
+        TypeError: images of integers other than uint8, one of them on a GPU and the other not,
+            options of the wrong type.
         MemoryError: the volume does not fit; raised before allocating.
     """
-    first, second = as_pair(left, right)
+    on_gpu = on_one_device(left, right)
     labels = disparity_range(num_disparities, min_disparity)
     _choice("cost", cost, COSTS)
     out_type = np.dtype(dtype)
     if out_type not in (np.float32, np.float64):
         raise TypeError(f"dtype: expected float32 or float64, got {out_type}")
+    options: _CostOptions = {
+        "truncation": None if truncation is None else number("truncation", truncation),
+        "border": None if border is None else _border(border),
+        "window": census_window(window),
+    }
+    count = _threads(threads)
+    if on_gpu:
+        from mrfcore import _stereo_device
+
+        return _stereo_device.cost_volume(
+            left, right, core_costs(labels, cost, **options), out_type
+        )
+    first, second = as_pair(left, right)
     volume = empty_volume(first, labels.size)
-    write_costs(
-        volume,
-        first,
-        second,
-        labels.minimum,
-        cost,
-        truncation=None if truncation is None else number("truncation", truncation),
-        border=None if border is None else _border(border),
-        window=census_window(window),
-        threads=_threads(threads),
-    )
+    write_costs(volume, first, second, labels.minimum, cost, **options, threads=count)
     return volume if out_type == np.float32 else volume.astype(out_type)
+
+
+class _CostOptions(TypedDict):
+    truncation: float | None
+    border: float | None
+    window: tuple[int, int]
+
+
+def core_costs(
+    labels: DisparityRange,
+    cost: str,
+    *,
+    truncation: float | None,
+    border: float | None,
+    window: tuple[int, int],
+) -> Any:
+    """Options for the CUDA back-end; arguments are checked already."""
+    options = _core.CostVolumeOptions()
+    options.cost = getattr(_core.StereoCost, cost)
+    options.num_disparities, options.min_disparity = labels
+    options.truncation = math.inf if truncation is None else truncation
+    options.border = border
+    options.window_height, options.window_width = window
+    return options
 
 
 def empty_volume(image: npt.NDArray[Any], labels: int) -> npt.NDArray[np.float32]:

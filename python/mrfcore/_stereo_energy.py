@@ -24,7 +24,7 @@ from mrfcore._stereo_costs import (
 from mrfcore._stereo_post import right_view_volume
 from mrfcore.potentials import Potential, TruncatedLinear
 
-__all__ = ["StereoEnergy", "stereo_energy"]
+__all__ = ["StereoEnergy", "default_truncation", "stereo_energy"]
 
 # Chosen on Tsukuba, Venus, Teddy, Cones and Motorcycle by the mean share of bad pixels (threshold
 # 1, non-occluded). The optimum is flat: see docs/stereo.md.
@@ -138,7 +138,7 @@ def _volume(
 ) -> npt.NDArray[np.float32]:
     channels = left.shape[2]
     if truncation is None:
-        truncation = _default_truncation(cost, channels)
+        truncation = default_truncation(cost, channels)
     volume = empty_volume(left, labels.size)
     if cost != "mixed":
         write_costs(
@@ -180,7 +180,8 @@ def _bits(window: tuple[int, int]) -> int:
     return max(1, window[0] * window[1] - 1)
 
 
-def _default_truncation(cost: str, channels: int) -> float | None:
+def default_truncation(cost: str, channels: int) -> float | None:
+    """Where costs that stand alone, or the colour part of "mixed", are cut off; None: nowhere."""
     if cost == "census":
         return None
     if cost == "mixed":

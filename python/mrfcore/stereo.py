@@ -4,6 +4,8 @@
 >>> from mrfcore import stereo
 >>> r = stereo.match(left, right, num_disparities=64)
 >>> r.disparity, r.valid
+
+`sgm` is the fast one: plain semi-global matching, for images on a GPU in bytes.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrfcore._images import as_pair, number
+from mrfcore._arrays import like
+from mrfcore._images import as_pair, number, on_one_device
 from mrfcore._minimize import minimize
 from mrfcore._options import check_options
 from mrfcore._result import Progress, Trace
-from mrfcore._scalars import _choice, _integer, _threads
+from mrfcore._scalars import _choice, _flag, _integer, _threads
 from mrfcore._stereo_costs import (
     COSTS,
+    census_window,
     cost_volume,
     disparity_range,
     exponential_weights,
@@ -30,15 +34,18 @@ from mrfcore._stereo_costs import (
 )
 from mrfcore._stereo_energy import stereo_energy
 from mrfcore._stereo_post import Checks, disparity_map, right_view_labels
+from mrfcore._stereo_sgm import SGMSettings, match_arrays
 from mrfcore.potentials import Potential
 
 __all__ = [
     "COSTS",
+    "SGMResult",
     "StereoResult",
     "cost_volume",
     "exponential_weights",
     "gradient_weights",
     "match",
+    "sgm",
 ]
 
 
@@ -221,6 +228,107 @@ def match(
         trace=result.trace,
         costs=result.costs if return_costs else None,
     )
+
+
+@dataclass(frozen=True)
+class SGMResult:
+    """Disparities of `sgm`; arrays are of the library, and on the device, that left came from."""
+
+    disparity: Any
+    """float32 [H, W] or [B, H, W], in pixels: left (y, x) matches right (y, x - d). NaN: failed a
+    check."""
+    labels: Any
+    """int32, shaped like disparity: before all checks; disparity min_disparity + label."""
+    min_disparity: int
+
+    @property
+    def valid(self) -> Any:
+        """Booleans shaped like disparity: passed all checks."""
+        return self.disparity == self.disparity  # NaN does not
+
+    def __repr__(self) -> str:
+        shape = list(self.disparity.shape)
+        return f"SGMResult(disparity={shape}, min_disparity={self.min_disparity})"
+
+
+def sgm(
+    left: Any,
+    right: Any,
+    num_disparities: int,
+    *,
+    min_disparity: int = 0,
+    cost: str = "census",
+    window: int | tuple[int, int] = (7, 9),
+    truncation: float | None = None,
+    p1: int | None = None,
+    p2: int | None = None,
+    paths: int = 8,
+    subpixel: bool = True,
+    uniqueness: float = 0.05,
+    left_right_check: bool = True,
+    max_difference: float = 1.0,
+    threads: int | None = None,
+) -> SGMResult:
+    """Disparities by plain semi-global matching (Hirschmueller 2008), made for GPUs.
+
+    One pass over the paths, whole numbers throughout. For images on a GPU costs and messages are
+    bytes that never leave it: 5 bytes of memory a pixel and label with 8 paths, and with uint8
+    images nothing waits (it can be captured in a CUDA graph). On the CPU it is `cost_volume`, then
+    `minimize` with "sgm", with the same labels. `match` finds better disparities, and takes longer.
+
+    Args:
+        left: image [H, W] or [H, W, 3], or a batch [B, H, W, 1 or 3]; uint8, or floats on the
+            0..255 scale (with "census" only).
+        right: images like left; matches of (y, x) lie at (y, x - d).
+        num_disparities: D, at most 256; disparities min_disparity .. min_disparity + D - 1.
+        min_disparity: may be negative.
+        cost: "census", "absolute" or "birchfield_tomasi", see `cost_volume`.
+        window: census window, see `cost_volume`.
+        truncation: of the cost, a whole number; 255 at most. None: none for "census", 20 per
+            channel for the others.
+        p1: penalty of neighbours one label apart, a whole number. None: 10 for a census of 7 x 9
+            pixels, in proportion to the bits for others; 8 per channel for other costs.
+        p2: penalty of neighbours further apart, p1 <= p2 <= 7936; beyond 127, messages take twice
+            the memory. None: 120 and 32, likewise.
+        paths: directions, 4 or 8.
+        subpixel: refine by a parabola through the sums of l - 1, l, l + 1.
+        uniqueness: a pixel is valid if every label further than 1 from the best costs at least
+            (1 + uniqueness) times as much. 0: no check.
+        left_right_check: a pixel is valid if its match points back at it, give or take
+            max_difference, by the right view's winners: the sums read along diagonals.
+        max_difference: pixels.
+        threads: on the CPU, see `minimize`.
+
+    Returns:
+        SGMResult. There is no clean-up beyond the checks: `match` removes speckles, smooths, fills.
+
+    Raises:
+        ValueError, TypeError: an argument is of the wrong shape, value or type; a search range
+            beyond the width of the images; one image on a GPU, the other not.
+        MemoryError: it does not fit.
+    """
+    on_gpu = on_one_device(left, right)
+    settings = SGMSettings(
+        labels=disparity_range(num_disparities, min_disparity),
+        cost=cost,
+        window=census_window(window),
+        truncation=None if truncation is None else number("truncation", truncation),
+        p1=None if p1 is None else _integer("p1", p1),
+        p2=None if p2 is None else _integer("p2", p2),
+        paths=_integer("paths", paths),
+        subpixel=_flag("subpixel", subpixel),
+        uniqueness=number("uniqueness", uniqueness),
+        left_right_check=_flag("left_right_check", left_right_check),
+        max_difference=number("max_difference", max_difference),
+        threads=_threads(threads),
+    )
+    if on_gpu:
+        from mrfcore import _stereo_device
+
+        disparity, labels = _stereo_device.sgm(left, right, settings)
+    else:
+        disparity, labels = map(like(left), match_arrays(left, right, settings))
+    return SGMResult(disparity, labels, settings.labels.minimum)
 
 
 def _count(name: str, value: object) -> int:

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// Public functions of stereo on a GPU: checks, chunks of the batch, memory.
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+// First: its table takes addresses of kernels, some of which are called as what is declared below.
+#include "device/library.hpp"
+
+#include "mrfcore/cuda_stereo.hpp"
+#include "mrfcore/error.hpp"
+#include "ops/buffer.hpp"
+#include "ops/cost_volume.hpp"
+
+namespace mrfcore::cuda {
+namespace {
+
+constexpr int64_t kMostItems = 65535;  ///< a grid's second extent
+constexpr int64_t kAlignment = 64;     ///< of what an arena hands out
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+void check_items(int64_t items) { check_extent("items", items, 1, INT32_MAX); }
+
+void expect_memory(const char* name, const void* data) {
+  if (data == nullptr) fail(std::string(name) + " has no data");
+}
+
+/// Bytes of `size` when an arena hands them out from anywhere.
+int64_t aligned(int64_t size) { return size == 0 ? 0 : size + kAlignment; }
+
+/// As many items as the workspace holds, needed(items) bytes of it.
+template <class Needed>
+int64_t items_at_a_time(int64_t items, const Queue& queue, const Needed& needed) {
+  int64_t some = std::min(items, kMostItems);
+  while (some > 1 && needed(some) > queue.workspace_bytes) some = (some + 1) / 2;
+  if (const int64_t bytes = needed(some); bytes > queue.workspace_bytes) {
+    throw OutOfMemory("workspace: expected at least " + std::to_string(bytes) +
+                      " bytes for one pair of images, got " +
+                      std::to_string(queue.workspace_bytes));
+  }
+  return some;
+}
+
+/// An item further on.
+ImageView item_of(ImageView image, int64_t item) {
+  const int64_t pixel = image.channels * (image.type == PixelType::UInt8 ? 1 : 4);
+  image.data =
+      static_cast<const std::byte*>(image.data) + item * image.height * image.width * pixel;
+  return image;
+}
+
+bool census(const CostVolumeOptions& options) { return options.cost == StereoCost::Census; }
+
+int64_t code_bytes(const ImageView& image, const CostVolumeOptions& options, int64_t items) {
+  return census(options) ? census_bytes(image.height, image.width, items) : 0;
+}
+
+bool whole(double value) { return value == std::floor(value); }
+
+/// What makes costs whole numbers in a byte.
+void check_byte_costs(const ImageView& left, const CostVolumeOptions& costs) {
+  if (left.type != PixelType::UInt8 && !census(costs))
+    fail("left and right have float pixels, expected uint8 unless costs are of census");
+  check_extent("num_disparities", costs.num_disparities, 1, kMostCompactLabels);
+  if (!whole(costs.truncation))
+    fail("truncation is " + std::to_string(costs.truncation) + ", expected a whole number");
+  if (costs.border && !(*costs.border >= 0 && *costs.border <= 255 && whole(*costs.border)))
+    fail("border is " + std::to_string(*costs.border) + ", expected a whole number in 0..255");
+  if (costs.scale != 1.0F || costs.accumulate) fail("scale, accumulate: expected 1 and false");
+}
+
+void check_options(const StereoSgmOptions& o) {
+  if (o.paths != 4 && o.paths != 8)
+    fail("paths is " + std::to_string(o.paths) + ", expected 4 or 8");
+  check_extent("p2", o.p2, 0, kMostCompactPenalty);
+  check_extent("p1", o.p1, 0, o.p2);
+  if (!(o.uniqueness >= 0 && std::isfinite(o.uniqueness)))
+    fail("uniqueness is " + std::to_string(o.uniqueness) + ", expected a finite number >= 0");
+  if (!(o.max_difference >= 0))
+    fail("max_difference is " + std::to_string(o.max_difference) + ", expected a number >= 0");
+}
+
+/// Costs as byte_cost_volume() wants them: truncated at 255 before the border is derived.
+cpu::CostVolumeArgs byte_cost_args(const ImageView& left, const ImageView& right,
+                                   CostVolumeOptions costs) {
+  costs.truncation = std::fmin(costs.truncation, 255.0F);
+  return cost_volume_args(left, right, costs, nullptr);
+}
+
+CompactSgm compact_args(const ImageView& left, const StereoSgmOptions& options) {
+  const auto labels = static_cast<int>(options.costs.num_disparities);
+  return {.height = left.height,
+          .width = left.width,
+          .labels = labels,
+          .paths = options.paths,
+          .p1 = static_cast<int>(options.p1),
+          .p2 = static_cast<int>(options.p2),
+          .stride = compact_stride(labels),
+          .costs = nullptr,
+          .scratch = nullptr};
+}
+
+/// Pieces of the workspace, in bytes. Codes are done with when messages begin.
+struct SgmMemory {
+  int64_t costs, scratch;
+  int64_t total() const { return aligned(costs) + aligned(scratch); }
+};
+
+SgmMemory sgm_memory(const Functions& functions, const ImageView& left,
+                     const StereoSgmOptions& options, int64_t items) {
+  const CompactSgm args = compact_args(left, options);
+  return {items * left.height * left.width * args.stride,
+          std::max(functions.stereo.compact_sgm_bytes(args, items),
+                   code_bytes(left, options.costs, items))};
+}
+
+CompactWinners winners(const StereoSgmOptions& o, const StereoSgmOutputs& outputs, int64_t before) {
+  const auto from = [before](auto* map) { return map == nullptr ? map : map + before; };
+  return {.min_disparity = o.costs.min_disparity,
+          .labels = from(outputs.labels),
+          .sums = nullptr,
+          .right_labels = from(outputs.right_labels),
+          .disparity = from(outputs.disparity),
+          .subpixel = o.subpixel,
+          .uniqueness = o.uniqueness,
+          .left_right_check = o.left_right_check,
+          .max_difference = o.max_difference};
+}
+
+/// All of the batch that fits side by side, from pixel `before` of the maps on.
+void match_some(const Functions& functions, const ImageView& left, const ImageView& right,
+                int64_t items, int64_t before, const StereoSgmOptions& options,
+                const StereoSgmOutputs& outputs, const Queue& queue) {
+  const SgmMemory memory = sgm_memory(functions, left, options, items);
+  Arena arena(queue.workspace, queue.workspace_bytes);
+  auto* costs = static_cast<uint8_t*>(arena.take(memory.costs));
+  CompactSgm args = compact_args(left, options);
+  args.costs = costs;
+  args.scratch = arena.take(memory.scratch);
+  const Stereo& kernels = functions.stereo;
+  check(functions,
+        kernels.byte_cost_volume(
+            byte_cost_args(left, right, options.costs), items,
+            census(options.costs) ? static_cast<uint64_t*>(args.scratch) : nullptr, costs,
+            args.stride, queue.stream),
+        "matching costs");
+  check(functions, kernels.compact_sgm(args, items, queue.stream), "semi-global matching");
+  check(functions,
+        kernels.compact_sgm_winners(args, winners(options, outputs, before), items, queue.stream),
+        "disparities");
+}
+
+cpu::RightViewArgs right_view_args(const float* costs, int64_t items, int64_t height, int64_t width,
+                                   int64_t num_disparities, int64_t min_disparity) {
+  check_right_view(costs, height, width, num_disparities, min_disparity);
+  check_extent("items", items, 1, kMostItems);
+  return {costs, height, width, num_disparities, min_disparity, 1};
+}
+
+}  // namespace
+
+int64_t cost_volume_workspace_bytes(const ImageView& left, const CostVolumeOptions& options,
+                                    int64_t items) {
+  check_items(items);
+  check_cost_volume(left, left, options);
+  return aligned(code_bytes(left, options, items));
+}
+
+void cost_volume(const ImageView& left, const ImageView& right, int64_t items,
+                 const CostVolumeOptions& options, float* out, const Queue& queue) {
+  check_items(items);
+  check_cost_volume(left, right, options);
+  expect_memory("out", out);
+  const Functions& functions = library();
+  const DeviceGuard guard(functions, queue.device);
+  const int64_t volume = left.height * left.width * options.num_disparities;
+  const int64_t at_a_time = items_at_a_time(
+      items, queue, [&](int64_t n) { return aligned(code_bytes(left, options, n)); });
+  for (int64_t b = 0; b < items; b += at_a_time) {
+    const int64_t count = std::min(at_a_time, items - b);
+    Arena arena(queue.workspace, queue.workspace_bytes);
+    void* codes = census(options) ? arena.take(code_bytes(left, options, count)) : nullptr;
+    check(functions,
+          functions.stereo.cost_volume(
+              cost_volume_args(item_of(left, b), item_of(right, b), options, out + b * volume),
+              count, static_cast<uint64_t*>(codes), queue.stream),
+          "matching costs");
+  }
+}
+
+void right_view_minimum(const float* costs, int64_t items, int64_t height, int64_t width,
+                        int64_t num_disparities, int64_t min_disparity, int32_t* labels,
+                        float* minima, const Queue& queue) {
+  const cpu::RightViewArgs args =
+      right_view_args(costs, items, height, width, num_disparities, min_disparity);
+  expect_memory("labels", labels);
+  const Functions& functions = library();
+  const DeviceGuard guard(functions, queue.device);
+  check(functions, functions.stereo.right_view_minimum(args, items, labels, minima, queue.stream),
+        "labels of the right view");
+}
+
+void right_view_volume(const float* costs, int64_t items, int64_t height, int64_t width,
+                       int64_t num_disparities, int64_t min_disparity, float border, float* out,
+                       const Queue& queue) {
+  const cpu::RightViewArgs args =
+      right_view_args(costs, items, height, width, num_disparities, min_disparity);
+  expect_memory("out", out);
+  const Functions& functions = library();
+  const DeviceGuard guard(functions, queue.device);
+  check(functions, functions.stereo.right_view_volume(args, items, border, out, queue.stream),
+        "costs of the right view");
+}
+
+int64_t stereo_sgm_workspace_bytes(const ImageView& left, const StereoSgmOptions& options,
+                                   int64_t items) {
+  check_items(items);
+  check_cost_volume(left, left, options.costs);
+  check_byte_costs(left, options.costs);
+  check_options(options);
+  return sgm_memory(library(), left, options, items).total();
+}
+
+void stereo_sgm(const ImageView& left, const ImageView& right, int64_t items,
+                const StereoSgmOptions& options, const StereoSgmOutputs& outputs,
+                const Queue& queue) {
+  check_items(items);
+  check_cost_volume(left, right, options.costs);
+  check_byte_costs(left, options.costs);
+  check_options(options);
+  expect_memory("labels", outputs.labels);
+  const Functions& functions = library();
+  const DeviceGuard guard(functions, queue.device);
+  const int64_t at_a_time = items_at_a_time(
+      items, queue, [&](int64_t n) { return sgm_memory(functions, left, options, n).total(); });
+  for (int64_t b = 0; b < items; b += at_a_time) {
+    match_some(functions, item_of(left, b), item_of(right, b), std::min(at_a_time, items - b),
+               b * left.height * left.width, options, outputs, queue);
+  }
+}
+
+}  // namespace mrfcore::cuda

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain semi-global matching, the same on both back-ends: options, and the CPU's way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mrfcore import _core
+from mrfcore._images import as_pair
+from mrfcore._minimize import minimize
+from mrfcore._scalars import _choice
+from mrfcore._stereo_costs import (
+    DisparityRange,
+    core_costs,
+    empty_volume,
+    require_overlap,
+    write_costs,
+)
+from mrfcore._stereo_energy import default_truncation
+from mrfcore._stereo_post import Checks, disparity_map, right_view_labels
+from mrfcore.potentials import SGMPenalty
+
+__all__ = ["SGM_COSTS", "SGMSettings", "match_arrays"]
+
+SGM_COSTS = ("census", "absolute", "birchfield_tomasi")
+"""Costs of `sgm`: whole numbers on uint8 images."""
+
+_MOST_LABELS = 256
+_MOST_PENALTY = 65535 // 8 - 255  # the sum of 8 path costs fits 16 bits
+_MOST_COST = 255.0
+
+# Penalties in proportion to what they stand against: 10 and 120 for the 62 bits of 7 x 9 pixels,
+# 8 and 32 for a channel's difference.
+_CENSUS_PENALTIES = (10 / 62, 120 / 62)
+_CHANNEL_PENALTIES = (8, 32)
+
+
+@dataclass(frozen=True)
+class SGMSettings:
+    """Checked options of `stereo.sgm`; see there. What is None depends on the images."""
+
+    labels: DisparityRange
+    cost: str
+    window: tuple[int, int]
+    truncation: float | None
+    p1: int | None
+    p2: int | None
+    paths: int
+    subpixel: bool
+    uniqueness: float
+    left_right_check: bool
+    max_difference: float
+    threads: int
+
+    def __post_init__(self) -> None:
+        if self.labels.size > _MOST_LABELS:
+            raise ValueError(
+                f"num_disparities: expected at most {_MOST_LABELS}, got {self.labels.size}; "
+                'match(solver="sgm") takes more'
+            )
+        _choice("cost", self.cost, SGM_COSTS)
+        _choice("paths", self.paths, (4, 8))
+        if self.truncation is not None and self.truncation % 1 != 0:
+            raise ValueError(f"truncation: expected a whole number, got {self.truncation:g}")
+        self.penalties(3)  # refused before images are looked at
+
+    def penalties(self, channels: int) -> tuple[int, int]:
+        """(p1, p2)."""
+        shares, unit = _CHANNEL_PENALTIES, channels
+        if self.cost == "census":
+            shares, unit = _CENSUS_PENALTIES, self.window[0] * self.window[1] - 1
+        small, large = (max(1, round(unit * share)) for share in shares)
+        p1 = self.p1 if self.p1 is not None else small if self.p2 is None else min(small, self.p2)
+        p2 = self.p2 if self.p2 is not None else max(large, p1)
+        if not 0 <= p1 <= p2 <= _MOST_PENALTY:
+            raise ValueError(f"p1, p2: expected 0 <= p1 <= p2 <= {_MOST_PENALTY}, got {p1}, {p2}")
+        return p1, p2
+
+    def largest_cost(self, channels: int) -> float:
+        """Costs are truncated here; at 255 at most, as bytes."""
+        limit = self.truncation
+        if limit is None:
+            limit = default_truncation(self.cost, channels)
+        return _MOST_COST if limit is None else min(limit, _MOST_COST)
+
+    def check_images(self, width: int, is_bytes: bool) -> None:
+        """ValueError unless some disparity matches, TypeError unless costs are whole numbers."""
+        require_overlap(self.labels, width)
+        if not is_bytes and self.cost != "census":
+            raise TypeError(
+                f'left, right: expected uint8 pixels with cost="{self.cost}", got floats; '
+                'cost="census" takes them'
+            )
+
+    def core(self, channels: int) -> Any:
+        """For the CUDA back-end."""
+        options = _core.CudaSgmOptions()
+        options.costs = core_costs(
+            self.labels,
+            self.cost,
+            truncation=self.largest_cost(channels),
+            border=None,
+            window=self.window,
+        )
+        options.paths = self.paths
+        options.p1, options.p2 = self.penalties(channels)
+        options.subpixel = self.subpixel
+        options.uniqueness = self.uniqueness
+        options.left_right_check = self.left_right_check
+        options.max_difference = self.max_difference
+        return options
+
+
+def match_arrays(
+    left: Any, right: Any, settings: SGMSettings
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """(disparity, labels), [H, W] or [B, H, W], of images on the CPU."""
+    first, second = as_pair(left, right, batches=True)
+    settings.check_images(first.shape[2], first.dtype == np.uint8)
+    disparity = np.empty(first.shape[:3], np.float32)
+    labels = np.empty(first.shape[:3], np.int32)
+    for item, pair in enumerate(zip(first, second, strict=True)):
+        disparity[item], labels[item] = _match_pair(*pair, settings)
+    return (disparity, labels) if np.ndim(left) == 4 else (disparity[0], labels[0])
+
+
+def _match_pair(
+    left: npt.NDArray[Any], right: npt.NDArray[Any], settings: SGMSettings
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    labels, channels = settings.labels, left.shape[2]
+    volume = empty_volume(left, labels.size)
+    write_costs(
+        volume,
+        left,
+        right,
+        labels.minimum,
+        settings.cost,
+        truncation=settings.largest_cost(channels),
+        window=settings.window,
+        threads=settings.threads,
+    )
+    result = minimize(
+        volume,
+        SGMPenalty(*settings.penalties(channels)),
+        solver="sgm",
+        connectivity=settings.paths,
+        iterations=1,
+        threads=settings.threads or None,
+    )
+    other = None
+    if settings.left_right_check:
+        other = right_view_labels(result.costs, labels.minimum, settings.threads)
+    checks = Checks(
+        max_difference=settings.max_difference,
+        uniqueness=settings.uniqueness,
+        speckle_size=0,
+        subpixel=settings.subpixel,
+        smoothing=0,
+        fill=False,
+        threads=settings.threads,
+    )
+    return disparity_map(result, other, left, labels.minimum, checks)[0], result.labels
