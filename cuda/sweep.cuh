@@ -4,8 +4,13 @@
 // messages once each way: 20 bytes, of which the second way finds in L2 what a scanline leaves
 // there.
 //
+// A header, so that sweep_float.cu and sweep_double.cu can be compiled at the same time: no file
+// takes longer.
+//
 // The chain of dependent steps along a scanline is the limit where the image is small: what the
 // next node needs from memory is asked for before the present node is convolved.
+#pragma once
+
 #include "convolve.cuh"
 #include "rules.cuh"
 #include "scanlines.cuh"
@@ -134,8 +139,5 @@ int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream)
     return launch_width<T, NK>(p, static_cast<cudaStream_t>(stream));
   });
 }
-
-template int sweep_pair<float>(const cpu::SweepArgs<float>&, const Batch&, Stream);
-template int sweep_pair<double>(const cpu::SweepArgs<double>&, const Batch&, Stream);
 
 }  // namespace mrfcore::cuda
