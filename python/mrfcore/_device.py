@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from mrfcore import _core
 
 __all__ = [
+    "as_tensor",
     "empty",
     "function",
     "gradients",
@@ -33,6 +35,11 @@ DEVICE_TYPES = {"cuda"}
 def on_device(x: object) -> bool:
     """Whether x is a tensor that the CUDA back-end works on."""
     return isinstance(x, torch.Tensor) and x.device.type in DEVICE_TYPES
+
+
+def as_tensor(x: Any) -> torch.Tensor:
+    """An array on a GPU, of any library, as a tensor on its memory."""
+    return x if isinstance(x, torch.Tensor) else from_dlpack(x)
 
 
 def require_back_end(name: str) -> None:

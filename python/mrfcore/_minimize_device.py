@@ -113,7 +113,7 @@ def _tensor(name: str, x: Any) -> torch.Tensor:
             f"{name}: expected an array on the GPU that unary is on, got {_describe(x)}; copy it "
             "there first"
         )
-    tensor: torch.Tensor = x if isinstance(x, torch.Tensor) else torch.from_dlpack(x)
+    tensor = _device.as_tensor(x)
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real numbers, got dtype {tensor.dtype}")
     return tensor

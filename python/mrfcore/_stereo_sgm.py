@@ -36,7 +36,7 @@ _MOST_COST = 255.0
 # Penalties in proportion to what they stand against: 10 and 120 for the 62 bits of 7 x 9 pixels,
 # 8 and 32 for a channel's difference.
 _CENSUS_PENALTIES = (10 / 62, 120 / 62)
-_CHANNEL_PENALTIES = (8, 32)
+_CHANNEL_PENALTIES = (8.0, 32.0)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class SGMSettings:
 
     def penalties(self, channels: int) -> tuple[int, int]:
         """(p1, p2)."""
-        shares, unit = _CHANNEL_PENALTIES, channels
-        if self.cost == "census":
-            shares, unit = _CENSUS_PENALTIES, self.window[0] * self.window[1] - 1
+        census = self.cost == "census"
+        shares = _CENSUS_PENALTIES if census else _CHANNEL_PENALTIES
+        unit = self.window[0] * self.window[1] - 1 if census else channels
         small, large = (max(1, round(unit * share)) for share in shares)
         p1 = self.p1 if self.p1 is not None else small if self.p2 is None else min(small, self.p2)
         p2 = self.p2 if self.p2 is not None else max(large, p1)
