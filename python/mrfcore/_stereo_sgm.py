@@ -33,10 +33,10 @@ _MOST_LABELS = 256
 _MOST_PENALTY = 65535 // 8 - 255  # the sum of 8 path costs fits 16 bits
 _MOST_COST = 255.0
 
-# Penalties in proportion to what they stand against: 10 and 120 for the 62 bits of 7 x 9 pixels,
-# 8 and 32 for a channel's difference.
-_CENSUS_PENALTIES = (10 / 62, 120 / 62)
-_CHANNEL_PENALTIES = (8.0, 32.0)
+# (p1, p2) in proportion to what they stand against, bits of the census or channels: 30 and 60 for
+# 7 x 9 pixels. Chosen with the data of docs/stereo.md; the optimum is flat.
+_CENSUS_PENALTIES = (30 / 62, 60 / 62)
+_CHANNEL_PENALTIES = (15.0, 30.0)
 
 
 @dataclass(frozen=True)

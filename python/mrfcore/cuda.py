@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CUDA back-end: is it there, and if not, why.
 
-Tensors decide where work is done: `mrfcore.minimize`, `mrfcore.ops` and `mrfcore.nn` run on the GPU
-that their tensors are on, in torch's current stream.
+Tensors decide where work is done: `mrfcore.minimize`, `mrfcore.stereo.cost_volume`,
+`mrfcore.stereo.sgm`, `mrfcore.ops` and `mrfcore.nn` run on the GPU that their tensors are on, in
+torch's current stream.
 """
 
 from __future__ import annotations

@@ -286,10 +286,10 @@ def sgm(
         window: census window, see `cost_volume`.
         truncation: of the cost, a whole number; 255 at most. None: none for "census", 20 per
             channel for the others.
-        p1: penalty of neighbours one label apart, a whole number. None: 10 for a census of 7 x 9
-            pixels, in proportion to the bits for others; 8 per channel for other costs.
+        p1: penalty of neighbours one label apart, a whole number. None: 30 for a census of 7 x 9
+            pixels, in proportion to the bits for others; 15 per channel for other costs.
         p2: penalty of neighbours further apart, p1 <= p2 <= 7936; beyond 127, messages take twice
-            the memory. None: 120 and 32, likewise.
+            the memory. None: twice p1's default.
         paths: directions, 4 or 8.
         subpixel: refine by a parabola through the sums of l - 1, l, l + 1.
         uniqueness: a pixel is valid if every label further than 1 from the best costs at least

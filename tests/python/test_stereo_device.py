@@ -164,7 +164,8 @@ def test_batches_are_their_images(device: Any, cost: str, monkeypatch: pytest.Mo
 
 def test_tsukuba(device: Any, data: Path) -> None:
     pair = load_pair("tsukuba", data / "middlebury")
-    left, right = torch.tensor(pair.left), torch.tensor(pair.right)
+    rows = slice(None) if device.type == "cuda" else slice(120, 184)  # emulation takes its time
+    left, right = torch.tensor(pair.left[rows]), torch.tensor(pair.right[rows])
     agree(device, left, right, pair.num_disparities)
 
 
@@ -187,7 +188,7 @@ def test_what_sgm_finds(scene: Any) -> None:
         scene.left, scene.right, scene.num_disparities, "absolute", truncation=60
     )
     solved = mrfcore.minimize(
-        volume, mrfcore.SGMPenalty(24, 96), solver="sgm", connectivity=8, iterations=1
+        volume, mrfcore.SGMPenalty(45, 90), solver="sgm", connectivity=8, iterations=1
     )
     np.testing.assert_array_equal(plain.labels, solved.labels)
     np.testing.assert_array_equal(plain.disparity, solved.labels)

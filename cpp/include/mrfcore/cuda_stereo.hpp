@@ -41,8 +41,8 @@ struct StereoSgmOptions {
   /// 256.
   CostVolumeOptions costs;
   int paths = 8;         ///< 4 or 8
-  int64_t p1 = 10;       ///< of neighbours one label apart
-  int64_t p2 = 120;      ///< further apart; 0 <= p1 <= p2 <= 7936. Up to 127 takes half the memory
+  int64_t p1 = 30;       ///< of neighbours one label apart; both suit a census of 7 x 9 pixels
+  int64_t p2 = 60;       ///< further apart; 0 <= p1 <= p2 <= 7936. Up to 127 takes half the memory
   bool subpixel = true;  ///< parabola through the sums of l - 1, l, l + 1
   /// Labels further than 1 from the best must cost (1 + uniqueness) times as much; 0: no check.
   double uniqueness = 0.0;
