@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     write(output, json.dumps(result, indent=1) + "\n")
     print(text)
     print(f"\nwritten: {output}")
-    return 0
+    return 1 if result.get("failed") else 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -121,13 +121,14 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(device),
         "ceilings": ceilings(device),
         "left_out": [],
+        "failed": [],
     }
     gpu = None if args.emulate else as_gpu(result["machine"], result["ceilings"])
     with device.active():
         warm_up(device)
         for part in ("sgm", "minimize", "layers"):  # layers take what is left
             if part in args.parts:
-                result[part] = measure_part(part, device, gpu, args, end, result["left_out"])
+                result[part] = measure_part(part, device, gpu, args, end, result)
     result["published"] = cases.published()
     return result
 
@@ -138,7 +139,7 @@ def measure_part(
     gpu: counts.Gpu | None,
     args: argparse.Namespace,
     end: float,
-    left_out: list[str],
+    result: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Cases of a part, each with its count and, on a GPU, the share of its bound."""
     import _gpu_measure as measure
@@ -149,17 +150,21 @@ def measure_part(
     for case in cases_of(part, args.emulate):
         name = sgm_name(case) if part == "sgm" else cases.name_of(case)
         if end - time.monotonic() < SECONDS_A_CASE:
-            left_out.append(f"{part}: {name}")
+            result["left_out"].append(f"{part}: {name}")
             continue
         print(f"{part}: {name}", file=sys.stderr, flush=True)
-        counted_case = count_of(part, case)
-        if part == "layers":
-            seen = measure.measure_layer(case, device, patience, samples)
-        elif part == "minimize":
-            seen = measure.measure_minimize(case, device, min(samples, 7))
-        else:
-            seen = measure.measure_sgm(case, device, samples)
-        entry = {**case, "name": name, "counted": counted_case, **seen}
+        try:
+            if part == "layers":
+                seen = measure.measure_layer(case, device, patience, samples)
+            elif part == "minimize":
+                seen = measure.measure_minimize(case, device, min(samples, 7))
+            else:
+                seen = measure.measure_sgm(case, device, samples)
+        except (MemoryError, RuntimeError) as error:  # the others may still go well
+            result["failed"].append(f"{part}: {name}: {type(error).__name__}: {error}")
+            measure.release(device)
+            continue
+        entry = {**case, "name": name, "counted": count_of(part, case), **seen}
         if gpu is not None:
             entry["share_of_bound"] = shares(part, case, entry, gpu)
         found.append(entry)
@@ -309,6 +314,7 @@ def measured_table(result: dict[str, Any]) -> str:
         ]
     if result["left_out"]:
         lines.append(f"out of time for {len(result['left_out'])} cases (see left_out)")
+    lines += [f"FAILED {failure}" for failure in result["failed"]]
     return "\n".join(lines)
 
 
