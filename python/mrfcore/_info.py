@@ -24,14 +24,17 @@ def info() -> dict[str, Any]:
 
     Returns:
         Dictionary with `version`, `isa` (instruction set of the CPU kernels in use), `threads`
-        (used when a call does not say), `cuda` (None: this build has no CUDA back-end yet), `torch`
-        and `numpy` (versions, or None where not installed), `python`, `machine`.
+        (used when a call does not say), `cuda` (names of the GPUs that can be used, or None) and
+        `cuda_missing` (why there are none, else None), `torch` and `numpy` (versions, or None where
+        not installed), `python`, `machine`.
     """
+    cuda = _core.cuda_status()
     return {
         "version": _core.version,
         "isa": _core.cpu_isa(),
         "threads": _core.default_threads(),
-        "cuda": None,
+        "cuda": [d["name"] for d in cuda["devices"]] if cuda["available"] else None,
+        "cuda_missing": None if cuda["available"] else cuda["reason"],
         "torch": _installed("torch"),
         "numpy": _installed("numpy"),
         "python": platform.python_version(),

@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -203,3 +208,21 @@ def test_info() -> None:
     assert found["threads"] >= 1
     assert found["version"] == mrfcore.__version__
     assert {"cuda", "torch"} <= found.keys()
+    assert (found["cuda"] is None) == bool(found["cuda_missing"])
+
+
+@pytest.mark.parametrize(
+    ("library", "reason"), [("/nowhere/lib.so", "cannot open /nowhere/lib.so"), (None, "GPU|CUDA")]
+)
+def test_info_says_why_there_is_no_cuda(library: str | None, reason: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "MRFCORE_CUDA_LIBRARY"}
+    environment |= {"CUDA_VISIBLE_DEVICES": ""} | (
+        {"MRFCORE_CUDA_LIBRARY": library} if library else {}
+    )
+    code = "import json, mrfcore; print(json.dumps(mrfcore.info()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["cuda"] is None
+    assert re.search(reason, found["cuda_missing"])

@@ -23,6 +23,8 @@ def info(
         typer.echo(json.dumps(facts, indent=1, default=str))
         return
     table = Table("", "mrfcore", show_header=False, box=None)
+    missing = facts.pop("cuda_missing")
+    facts["cuda"] = f"no: {missing}" if missing else ", ".join(facts["cuda"])
     for name, value in facts.items():
         table.add_row(name, _words(value))
     output.print(table)
