@@ -87,8 +87,8 @@ def energy(
 
 
 def _problem(unary: Any, pairwise: Any, weights: Any, connectivity: int) -> _Problem:
-    tensor = _tensor("unary", unary)
     _device.require_back_end("unary")
+    tensor = _tensor("unary", unary)
     _minimize.check_sizes(tensor.shape, connectivity)
     batched = tensor.dim() == 4
     dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
@@ -116,6 +116,14 @@ def _tensor(name: str, x: Any) -> torch.Tensor:
     tensor = _device.as_tensor(x)
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real numbers, got dtype {tensor.dtype}")
+    return tensor
+
+
+def _from_dlpack(name: str, x: Any) -> torch.Tensor:
+    try:
+        tensor: torch.Tensor = torch.from_dlpack(x)  # type: ignore[attr-defined, unused-ignore]
+    except (AssertionError, BufferError, RuntimeError, TypeError) as error:
+        raise TypeError(f"{name}: cannot be seen as a tensor of torch's: {error}") from error
     return tensor
 
 
