@@ -37,9 +37,18 @@ def on_device(x: object) -> bool:
     return isinstance(x, torch.Tensor) and x.device.type in DEVICE_TYPES
 
 
-def as_tensor(x: Any) -> torch.Tensor:
-    """An array on a GPU, of any library, as a tensor on its memory."""
-    return x if isinstance(x, torch.Tensor) else from_dlpack(x)
+def as_tensor(name: str, x: Any) -> torch.Tensor:
+    """An array on a GPU, of any library, as a tensor on its memory.
+
+    Raises:
+        TypeError: torch cannot see it.
+    """
+    if isinstance(x, torch.Tensor):
+        return x
+    try:
+        return from_dlpack(x)
+    except (AssertionError, BufferError, RuntimeError, TypeError) as error:
+        raise TypeError(f"{name}: torch cannot see it as a tensor on a GPU: {error}") from error
 
 
 def require_back_end(name: str) -> None:

@@ -103,7 +103,7 @@ def _problem(unary: Any, pairwise: Any, weights: Any, connectivity: int) -> _Pro
 
 
 def _tensor(name: str, x: Any) -> torch.Tensor:
-    """X as a tensor on its GPU; shares memory."""
+    """A tensor on the GPU; shares memory."""
     if getattr(x, "requires_grad", False):
         raise TypeError(
             f"{name}: requires a gradient, which minimize() does not give; pass {name}.detach()"
@@ -113,17 +113,9 @@ def _tensor(name: str, x: Any) -> torch.Tensor:
             f"{name}: expected an array on the GPU that unary is on, got {_describe(x)}; copy it "
             "there first"
         )
-    tensor = _device.as_tensor(x)
+    tensor = _device.as_tensor(name, x)
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real numbers, got dtype {tensor.dtype}")
-    return tensor
-
-
-def _from_dlpack(name: str, x: Any) -> torch.Tensor:
-    try:
-        tensor: torch.Tensor = torch.from_dlpack(x)  # type: ignore[attr-defined, unused-ignore]
-    except (AssertionError, BufferError, RuntimeError, TypeError) as error:
-        raise TypeError(f"{name}: cannot be seen as a tensor of torch's: {error}") from error
     return tensor
 
 

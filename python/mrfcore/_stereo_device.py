@@ -100,7 +100,7 @@ def _image(name: str, x: Any, batches: bool) -> torch.Tensor:
         raise TypeError(f"{name}: requires a gradient, which stereo does not give; detach() it")
     if not on_device(x):
         raise TypeError(f"{name}: expected an image on a GPU, got a {type(x).__name__}")
-    tensor = _device.as_tensor(x)
+    tensor = _device.as_tensor(name, x)
     tensor = tensor.reshape(image_shape(name, tensor.shape, batches=batches))
     if not batches:
         tensor = tensor[None]
