@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target makes what it needs: a virtual environment with the build tools (CMake and Ninja
 # included), the package, the test tools. Stamps live inside the environment, so removing it
-# forgets them too. Knobs: PYTHON=python3.12  VENV=.venv-3.12  JOBS=4  TORCH= (no torch)
+# forgets them too. Knobs: PYTHON=python3.12  VENV=.venv-3.12  JOBS=4  TORCH= (no torch)  CUDA=OFF
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # An optional partner of the tests (shared libgomp, torch tensors in and out); they skip without.
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
+# AUTO builds the GPU back-end where nvcc is; ON insists, OFF saves its minutes.
+CUDA ?= AUTO
 # ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
 TSAN_CXX ?= clang++
 # On CI the bindings, too, are compiled with warnings as errors.
-PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' $(if $(CI), \
+PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' -C cmake.define.MRFCORE_CUDA=$(CUDA) $(if $(CI), \
   -C cmake.define.MRFCORE_DEVELOPER=ON -C cmake.define.MRFCORE_BUILD_TESTS=OFF \
   -C cmake.define.MRFCORE_BUILD_BENCHMARKS=OFF)
 
@@ -29,11 +31,11 @@ test -z '$(wildcard bench/test_*.py)' || \
 $(BIN)/python bench/layers.py $(1)
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
-SOURCES := $(shell $(call FIND_SOURCES,cpp python third_party CMakeLists.txt pyproject.toml README.md))
+SOURCES := $(shell $(call FIND_SOURCES,cpp cuda python third_party CMakeLists.txt pyproject.toml README.md))
 CXX_FILES = $(shell find cpp python/bindings tests bench cuda -name '*.[ch]pp' -o -name '*.cu*')
 
 .PHONY: help demo develop test cpp-test pytest consumer asan tsan lint format bench bench-quick \
-        dist clean
+        gpu-check dist clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -84,6 +86,10 @@ bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in bench/r
 
 bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs
 	$(call run_benchmarks,--quick,--benchmark_min_time=0.05 --benchmark_filter='^(ceiling|trwp/.*L:32/)',--benchmark-min-rounds=2 --benchmark-max-time=0.1)
+
+gpu-check: ## Build, tests, sanitizers, benchmarks on this machine's GPU (PARTS="build test", OUT=folder)
+	$(PYTHON) tests/gpu_check.py $(if $(PARTS),--parts $(PARTS)) $(if $(OUT),--out '$(OUT)') \
+	  $(GPU_CHECK_ARGS)
 
 develop: $(VENV)/.tools ## Editable install: Python edits count at once, C++ edits after the next call
 	$(PIP) install --no-build-isolation $(PACKAGE_FLAGS) -e '.[demo,test]'
