@@ -90,7 +90,7 @@ def tiny_layer_cases() -> list[dict[str, Any]]:
     return [
         case("trwp", (6, 9), 5, 4),
         case("sgm", (5, 7), 33, 8, batch=2),
-        case("isgmr", (5, 7), 4, 16, potential="table"),
+        case("isgmr", (5, 7), 4, 4, potential="table"),
     ]
 
 
