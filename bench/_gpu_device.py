@@ -203,7 +203,7 @@ def copy_bandwidth(device: Device, size: int = COPY_BYTES) -> float:
 def clock_under_load() -> float | None:
     """Of the multiprocessors, while they multiply matrices."""
     a = torch.rand(4096, 4096, device="cuda")
-    for _ in range(60):
+    for _ in range(500):  # long enough for a program to start and look
         a = (a @ a).clamp_(0, 1)
     clock = megahertz(query("clocks.sm"))
     torch.cuda.synchronize()

@@ -117,7 +117,7 @@ class Check:
             says += "; assert s['available'], s['reason']"
         return [
             Step(install, environment | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
-            Step([sys.executable, "-c", says], self.package()),
+            Step([sys.executable, "-c", says], self.package(built=True)),
         ]
 
     def steps_of_test(self, _: float) -> list[Step]:
@@ -166,9 +166,10 @@ class Check:
             Step([str(Path(folder) / "tests" / "cpp" / "mrfcore_tests"), "--gtest_brief=1"]),
         ]
 
-    def package(self) -> dict[str, str]:
-        """Environment in which Python finds what was built, where something was."""
-        if not self.site.is_dir() and not (self.pretend and not self.rehearse):
+    def package(self, built: bool = False) -> dict[str, str]:
+        """Environment in which Python finds what was built, where something was or will be."""
+        dry = self.pretend and not self.rehearse
+        if not (built or dry or self.site.is_dir()):
             return {}
         before = os.environ.get("PYTHONPATH")
         return {"PYTHONPATH": os.pathsep.join([str(self.site), *([before] if before else [])])}
