@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target makes what it needs: a virtual environment with the build tools (CMake and Ninja
 # included), the package, the test tools. Stamps live inside the environment, so removing it
-# forgets them too. Knobs: PYTHON=python3.12  VENV=.venv-3.12  JOBS=4  TORCH= (no torch)  CUDA=OFF
+# forgets them too. Knobs: PYTHON=python3.12  VENV=.venv-3.12  JOBS=4  TORCH= (no torch)  CUDA=AUTO
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # An optional partner of the tests (shared libgomp, torch tensors in and out); they skip without.
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
-# AUTO builds the GPU back-end where nvcc is; ON insists, OFF saves its minutes.
-CUDA ?= AUTO
+# The GPU back-end takes nvcc some ten minutes: OFF here, AUTO (where nvcc is) for CI and for what
+# users install with pip.
+CUDA ?= OFF
 # ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
 TSAN_CXX ?= clang++
 # On CI the bindings, too, are compiled with warnings as errors.

@@ -86,8 +86,20 @@ Item<T> DeviceBackend<T>::item(const Problem<T>& p, const Options& o, cpu::Contr
 }
 
 template <class T>
+void DeviceBackend<T>::check_row(int code, const char* operation,
+                                 const cpu::GridShape& shape) const {
+  constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue: the kernel refuses its arguments
+  if (code == kInvalidValue) {
+    throw std::invalid_argument("unary: L = " + std::to_string(shape.labels) +
+                                " labels are more than " + operation +
+                                " can hold on this GPU; expected fewer, or an array on the CPU");
+  }
+  check(code, operation);
+}
+
+template <class T>
 void DeviceBackend<T>::sweep_pair(const cpu::SweepArgs<T>& args) {
-  check(solvers_.sweep_pair(args, batch_, stream_), "sweep_pair");
+  check_row(solvers_.sweep_pair(args, batch_, stream_), "sweep_pair", args.shape);
 }
 
 template <class T>
@@ -99,7 +111,7 @@ void DeviceBackend<T>::adjoint_pair(const cpu::AdjointArgs<T>& args) {
   }
   const MessageGradients<T> left{left_behind_[0].data(), left_behind_[1].data(),
                                  left_behind_[2].data(), left_behind_[3].data()};
-  check(solvers_.adjoint_pair(args, batch_, left, stream_), "adjoint_pair");
+  check_row(solvers_.adjoint_pair(args, batch_, left, stream_), "adjoint_pair", args.shape);
   if (!table) return;
   check(solvers_.table_gradient(args, batch_, left, args.gradient.values, args.gradient.bins,
                                 stream_),
@@ -115,7 +127,7 @@ template <class T>
 void DeviceBackend<T>::trws_pass(const cpu::TrwsArgs<T>& args) {
   if (!progress_)
     progress_ = this->template zeroed<int32_t>(batch_.count * (args.shape.height + 1));
-  check(solvers_.trws_pass(args, batch_, progress_.data(), stream_), "trws_pass");
+  check_row(solvers_.trws_pass(args, batch_, progress_.data(), stream_), "trws_pass", args.shape);
 }
 
 template <class T>
@@ -235,10 +247,10 @@ std::vector<double> DeviceBackend<T>::chain_bounds(const Item<T>& item, const T*
     if (!core::pair_inside(pair, shape.height, shape.width)) continue;
     const int64_t lines = core::scanlines(core::pair_geometry(pair, shape.height, shape.width));
     if (!minima_) minima_ = this->template zeroed<double>(batch_.count * most_scanlines(shape));
-    check(solvers_.chain_bound(
-              {shape, pair, item.weights, &plan, item.unary, messages, rho, minima_.data()}, batch_,
-              stream_),
-          "chain_bound");
+    check_row(solvers_.chain_bound(
+                  {shape, pair, item.weights, &plan, item.unary, messages, rho, minima_.data()},
+                  batch_, stream_),
+              "chain_bound", shape);
     check(functions_.sum_rows(minima_.data(), lines, batch_.count, report_.energy, stream_),
           "sum_rows");
     const std::vector<double> sums = read(report_.energy);
@@ -292,19 +304,26 @@ int64_t most_scanlines(const cpu::GridShape& shape) {
   return most;
 }
 
+bool takes_tables(const Options& o) {
+  return o.min_convolution == MinConvolution::General || o.solver == Solver::TRWS ||
+         o.solver == Solver::MeanField || o.solver == Solver::ICM || o.solver == Solver::Chain;
+}
+
 template <class T>
-int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items) {
-  constexpr int64_t kPieces = 32, kAlignment = 64, kDouble = sizeof(double);
+int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items, bool needs_tables) {
+  constexpr int64_t kPieces = 32, kAlignment = 64, kDouble = sizeof(double), kElement = sizeof(T);
   const cpu::GridShape shape{p.height, p.width, static_cast<int>(p.labels), p.labels,
                              p.connectivity};
-  const int64_t table = p.labels * p.labels;
+  const bool given = p.pairwise.kind() == PotentialKind::Table;
+  const int64_t all = p.labels * p.labels;
+  const int64_t table = given || needs_tables || takes_tables(o) ? all : 0;
   int64_t bytes = kPieces * kAlignment;
-  bytes += items * (kDouble + 4);                                             // report
-  bytes += (table + p.labels) * (kDouble + static_cast<int64_t>(sizeof(T)));  // V as given
-  bytes += 6 * table * static_cast<int64_t>(sizeof(T));  // of plan and schedule
+  bytes += items * (kDouble + 4);                            // report
+  bytes += (given ? all : p.labels) * (kDouble + kElement);  // V as given, in both precisions
+  bytes += 4 * table * kElement;                             // of plan and schedule
   if (o.lower_bound || o.gap_tolerance)
     bytes += 2 * table * kDouble + items * most_scanlines(shape) * kDouble;
-  bytes += items * p.pairs() * p.pixels() * static_cast<int64_t>(sizeof(T));  // weights
+  bytes += items * p.pairs() * p.pixels() * kElement;   // weights
   bytes += items * (p.height + 1) * (2 * kDouble + 4);  // rows of energies and bounds, progress
   bytes += 2 * items * p.pixels() * 4;                  // labels: ICM's, the best
   return bytes;
@@ -312,7 +331,7 @@ int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items) {
 
 #define MRF_INSTANTIATE(T)         \
   template class DeviceBackend<T>; \
-  template int64_t backend_bytes<T>(const Problem<T>&, const Options&, int64_t);
+  template int64_t backend_bytes<T>(const Problem<T>&, const Options&, int64_t, bool);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)
 #undef MRF_INSTANTIATE

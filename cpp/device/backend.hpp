@@ -69,6 +69,8 @@ class DeviceBackend final : public Backend<T> {
     double* energy;  ///< [items]
     int32_t* bad;    ///< [items]
   };
+  /// Kernels that hold a row of labels on the chip refuse rows that are too long.
+  void check_row(int code, const char* operation, const cpu::GridShape& shape) const;
   void set_weights(const Problem<T>& problem, const DeviceInputs<T>& inputs, bool own_weights);
   void evaluate(const Item<T>& item, const int32_t* labels);
   std::vector<double> read(const double* sums);
@@ -100,7 +102,9 @@ class DeviceBackend final : public Backend<T> {
 int64_t most_scanlines(const cpu::GridShape& shape);
 
 /// Bytes of device memory that a back-end takes itself, beside the schedule's volumes.
+/// needs_tables: V is taken as tables whatever the solver (soft minima, a table on the device).
 template <class T>
-int64_t backend_bytes(const Problem<T>& problem, const Options& options, int64_t items);
+int64_t backend_bytes(const Problem<T>& problem, const Options& options, int64_t items,
+                      bool needs_tables);
 
 }  // namespace mrfcore::cuda

@@ -68,12 +68,16 @@ int64_t layer_tape_bytes(const Problem<T>& problem, const LayerOptions& options)
 
 template <class T>
 int64_t layer_workspace_bytes(const Problem<T>& problem, const LayerOptions& options,
-                              const DeviceInputs<T>&, const Gradients<T>* gradients) {
+                              const DeviceInputs<T>& inputs, const Gradients<T>* gradients) {
   check_layer_on_device(problem, options);
   const TapeLayout<T> layout = layout_of(problem, options);
+  const bool tables = layout.soft || inputs.table != nullptr ||
+                      options.solver == Solver::MeanField ||
+                      problem.pairwise.kind() == PotentialKind::Table;
   int64_t bytes = layer_pass_bytes(layout, options, gradients != nullptr) +
-                  backend_bytes(problem, options, problem.batch);
-  if (gradients != nullptr) bytes += pairwise_adjoint_bytes(problem, *gradients, layout.soft);
+                  backend_bytes(problem, options, problem.batch, tables);
+  if (gradients != nullptr)
+    bytes += pairwise_adjoint_bytes(problem, *gradients, layout.soft, tables);
   return bytes;
 }
 

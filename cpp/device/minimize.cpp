@@ -22,7 +22,7 @@ int64_t needed(const Problem<T>& p, const Options& o, int64_t items) {
   constexpr int64_t kAlignment = 64;
   const int64_t volumes = 1 + schedule_volumes(o, p.connectivity);  // 1: finite unaries
   const int64_t volume = items * p.pixels() * p.labels * static_cast<int64_t>(sizeof(T));
-  return kAlignment + volumes * (volume + kAlignment) + backend_bytes(p, o, items);
+  return kAlignment + volumes * (volume + kAlignment) + backend_bytes(p, o, items, false);
 }
 
 /// As many items as the workspace holds, at most what a grid's second extent can count.

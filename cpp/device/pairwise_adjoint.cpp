@@ -69,10 +69,11 @@ void DevicePairwiseAdjoint<T>::finish() {
 }
 
 template <class T>
-int64_t pairwise_adjoint_bytes(const Problem<T>& p, const Gradients<T>& wanted, bool soft) {
+int64_t pairwise_adjoint_bytes(const Problem<T>& p, const Gradients<T>& wanted, bool soft,
+                               bool tables) {
   constexpr int64_t kAlignment = 64, kElement = sizeof(T), kDouble = sizeof(double);
   const int64_t table = p.labels * p.labels;
-  int64_t bytes = 8 * kAlignment + 2 * table * kElement;
+  int64_t bytes = 8 * kAlignment + (tables ? 2 * table * kElement : 0);
   if (needs_own_weights(p, wanted)) bytes += p.batch * p.pairs() * p.pixels() * kElement;
   if (wanted.weight != nullptr) bytes += kSumScratch * kDouble;
   if (wanted.table == nullptr) return bytes;
@@ -83,7 +84,7 @@ int64_t pairwise_adjoint_bytes(const Problem<T>& p, const Gradients<T>& wanted, 
 #define MRF_INSTANTIATE(T)                                                    \
   template class DevicePairwiseAdjoint<T>;                                    \
   template bool needs_own_weights<T>(const Problem<T>&, const Gradients<T>&); \
-  template int64_t pairwise_adjoint_bytes<T>(const Problem<T>&, const Gradients<T>&, bool);
+  template int64_t pairwise_adjoint_bytes<T>(const Problem<T>&, const Gradients<T>&, bool, bool);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)
 #undef MRF_INSTANTIATE

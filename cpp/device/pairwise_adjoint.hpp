@@ -36,6 +36,7 @@ bool needs_own_weights(const Problem<T>& problem, const Gradients<T>& wanted);
 
 /// Bytes of the above.
 template <class T>
-int64_t pairwise_adjoint_bytes(const Problem<T>& problem, const Gradients<T>& wanted, bool soft);
+int64_t pairwise_adjoint_bytes(const Problem<T>& problem, const Gradients<T>& wanted, bool soft,
+                               bool tables);
 
 }  // namespace mrfcore::cuda

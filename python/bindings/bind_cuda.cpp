@@ -59,7 +59,7 @@ struct DeviceGradients {
   }
 };
 
-nb::dict status() {
+nb::typed<nb::dict, nb::str, nb::any> status() {
   const cuda::Status s = cuda::status();
   nb::list devices;
   for (const cuda::Device& d : s.devices) {

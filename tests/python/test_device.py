@@ -287,6 +287,17 @@ def test_bad_values_give_nan_to_their_item(device: Any, what: str) -> None:
     assert costs[0].isnan().all() == (what == "table")
 
 
+def test_rows_that_do_not_fit_are_refused_in_words(device: Any) -> None:
+    with device.active():
+        unary = device.put(torch.rand(1, 1, 3, 1100))
+        with pytest.raises(ValueError, match="unary: L = 1100 labels are more than"):
+            ops.message_passing(layout(unary), mrfcore.Potts(), temperature=1.0, iterations=1)
+        ops.message_passing(layout(unary), mrfcore.Potts(), iterations=1)
+        unary = device.put(torch.rand(1, 1, 2, 60000))
+        with pytest.raises(ValueError, match="unary: L = 60000 labels are more than"):
+            mrfcore.minimize(unary, mrfcore.Potts(), iterations=1)
+
+
 def test_gradcheck(device: Any) -> None:
     unary, weights = instance(batch=1, size=(3, 3), labels=3)
     table = torch.tensor(np.random.default_rng(3).uniform(0, 3, (3, 3)))
