@@ -64,7 +64,7 @@ class Patience:
         if self._before is None:
             return None
         seconds, steps, pairs = self._before
-        return float(seconds) * max(chain_steps(case) / steps, reference_pairs(case) / pairs)
+        return seconds * float(max(chain_steps(case) / steps, reference_pairs(case) / pairs))
 
     def saw(self, case: dict[str, Any], seconds: float) -> None:
         self._before = (seconds, chain_steps(case), reference_pairs(case))

@@ -91,7 +91,7 @@ def why_not(emulate: bool) -> str | None:
         return None if status["emulated"] else "no emulated kernels: build the C++ tests first"
     if status["emulated"]:
         return f"MRFCORE_CUDA_LIBRARY={os.environ.get('MRFCORE_CUDA_LIBRARY')} is emulated"
-    return None if status["available"] else f"no usable GPU: {status['reason']}; --count needs none"
+    return None if status["available"] else f"{status['reason']}; --count needs no GPU"
 
 
 def default_output(emulated: bool, gpu: str) -> Path:

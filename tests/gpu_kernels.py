@@ -131,8 +131,8 @@ def solver_jobs(dtype: torch.dtype) -> Iterator[tuple[str, Job]]:
     """Every solver and connectivity; every potential."""
     for solver in ("sgm", "isgmr", "trwp", "bp", "trws", "mean_field", "icm"):
         for connectivity in (4, 8, 16):
-            options = {"solver": solver, "connectivity": connectivity, "lower_bound": True}
-            yield f"{solver}-{connectivity}", solve(dtype, 5, **options)
+            options: dict[str, Any] = {"solver": solver, "connectivity": connectivity}
+            yield f"{solver}-{connectivity}", solve(dtype, 5, lower_bound=True, **options)
     for name, pairwise in potentials().items():
         yield f"trwp {name}", solve(dtype, 40, pairwise)
         yield f"trws {name}", solve(dtype, 40, pairwise, solver="trws")

@@ -234,6 +234,64 @@ def test_shares_of_the_bound() -> None:
     assert "forward_graph_of_bound" not in found
 
 
+def measured_result() -> dict[str, Any]:
+    """As from a GPU that takes twice the bound's time for everything."""
+    card = counts.Gpu("card", 1e12, 100, 1e9)
+    layers = []
+    for c in cases.layer_cases()[:2]:
+        counted = gpu.count_of("layers", c)
+        times = {f"{k}_s": 2 * counts.bounds(v, card)["bound_s"] for k, v in counted.items()}
+        entry = {**c, "name": cases.name_of(c), "ours": times, "graph": times, "peak_bytes": 10**9}
+        entry["reference"] = {"skipped": "slow"} if layers else {k: 9 * t for k, t in times.items()}
+        entry["share_of_bound"] = gpu.shares("layers", c, entry, card)
+        layers.append(entry)
+    one = cases.minimize_cases()[0]
+    solved = {**one, "name": cases.name_of(one), "wall_s": 0.5, "iteration_s": 0.025}
+    solved["share_of_bound"] = gpu.shares("minimize", one, solved, card)
+    stereo = {"name": "stereo", "sgm_s": 0.001, "graph_s": 0.001}
+    stereo |= {"million_evaluations_per_second": 1234.0}
+    stereo["share_of_bound"] = gpu.shares("sgm", cases.SGM_CASES[0], stereo, card)
+    return {
+        "kind": "measured",
+        "machine": {"gpu": "card", "torch": "2.11"},
+        "ceilings": {"copy_bytes_per_second": 1e12, "clock_hz": None, "clock_max_hz": 1e9},
+        "layers": layers,
+        "minimize": [solved],
+        "sgm": [stereo, {"name": "other", "skipped": "absent"}],
+        "published": cases.published(),
+        "left_out": ["layers: the last"],
+        "failed": ["layers: bad: RuntimeError: no"],
+    }
+
+
+def test_table_of_measurements() -> None:
+    rows = gpu.measured_table(measured_result()).splitlines()
+    first, second = (next(r for r in rows if r.startswith(c["name"])) for c in
+                     measured_result()["layers"])  # fmt: skip
+    assert first.count("50%") == 4  # both passes, by calls and as graphs
+    assert first.count("9x") == 2
+    assert "9x" not in second
+    said = "\n".join(rows)
+    for text in (
+        "1234 million",
+        "other: skipped, absent",
+        "out of time for 1",
+        "FAILED layers: bad",
+    ):
+        assert text in said
+
+
+def test_megahertz() -> None:
+    pytest.importorskip("torch")
+    from _gpu_device import as_gpu, megahertz
+
+    assert megahertz("1980 MHz") == 1.98e9
+    assert megahertz(None) is None
+    assert megahertz("[N/A]") is None
+    found = as_gpu({"gpu": "card", "multiprocessors": 3}, measured_result()["ceilings"])
+    assert found == counts.Gpu("card", 1e12, 3, 1e9)
+
+
 def test_patience_grows_with_the_case() -> None:
     pytest.importorskip("torch")
     from _gpu_measure import Patience
