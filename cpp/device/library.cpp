@@ -69,13 +69,15 @@ void check(const Functions& functions, int code, const char* operation) {
                   " (it may come from work launched earlier; CUDA_LAUNCH_BLOCKING=1 tells)");
 }
 
-DeviceGuard::DeviceGuard(const Functions& functions, int device) : functions_(functions) {
+DeviceGuard::DeviceGuard(const Functions& functions, int device)
+    : functions_(functions), device_(device) {
   check(functions, functions.runtime.current_device(&before_), "current device");
-  if (device == before_) return;
-  check(functions, functions.runtime.set_device(device), "set device");
+  if (device_ != before_) check(functions, functions.runtime.set_device(device), "set device");
 }
 
-DeviceGuard::~DeviceGuard() { functions_.runtime.set_device(before_); }
+DeviceGuard::~DeviceGuard() {
+  if (device_ != before_) functions_.runtime.set_device(before_);
+}
 
 Status status() {
   Status s;

@@ -26,7 +26,7 @@ class DeviceGuard {
 
  private:
   const Functions& functions_;
-  int before_ = 0;
+  int device_, before_ = 0;
 };
 
 }  // namespace mrfcore::cuda

@@ -34,6 +34,7 @@ class ItemRun {
     const int iterations = std::min(options_.iterations, schedule->enough_iterations());
     for (int k = 1; k <= iterations; ++k) {
       schedule->iterate();
+      cpu::should_stop(item_.control);  // a GPU's kernels do not ask
       throw_if_interrupted();
       for (ItemReport& report : reports_) report.iterations = k;
       if (watches(options_) && observe(*schedule, k)) break;
