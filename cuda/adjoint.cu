@@ -4,11 +4,13 @@
 // weights: an edge belongs to one scanline, so nothing is added from two sides and no atomics are
 // needed.
 //
-// Scattering gh(argmin(l)) += g(l) is turned round: each lane looks through all labels for those
-// that came from its own, L^2 / 32 comparisons, in the CPU's order of summation, which gives its
-// bits.
+// Per node and way TRWP reads and writes three volumes and reads the tape: 25 bytes a label. What
+// the next node needs of them is asked for before the present one is worked on, so that a scanline
+// does not wait for memory at every node. Instructions: scatter.cuh.
 #include "adjoint_rules.cuh"
+#include "ordered_sum.cuh"
 #include "scanlines.cuh"
+#include "scatter.cuh"
 #include "soft_row.cuh"
 #include "wide_kernels.cuh"
 
@@ -23,95 +25,138 @@ struct AdjointParameters {
   MessageGradients<T> left_behind;
 };
 
-/// Shared memory of one warp: a gradient row and the arg-mins of the same message.
-template <class T>
-struct Message {
-  T* g;
-  int* from;
-};
-
-/// gh(m) = sum of g(l) over labels l that came from m, in four banks as on the CPU.
+/// V(argmin(l), l).
 template <class T, int NK>
-__device__ __forceinline__ WarpRow<T, NK> gathered(const Message<T>& message, int labels) {
-  T bank[4][NK] = {};
-  const int whole = labels / 4 * 4;
-  for (int l = 0; l < whole; l += 4) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int from = message.from[l + j];
-      const T g = message.g[l + j];
-#pragma unroll
-      for (int k = 0; k < NK; ++k) {
-        if (from == WarpRow<T, NK>::label(k)) bank[j][k] += g;
-      }
-    }
-  }
-  for (int l = whole; l < labels; ++l) {
-#pragma unroll
-    for (int k = 0; k < NK; ++k) {
-      if (message.from[l] == WarpRow<T, NK>::label(k)) bank[0][k] += message.g[l];
-    }
-  }
-  WarpRow<T, NK> gh;
-#pragma unroll
-  for (int k = 0; k < NK; ++k) gh.at[k] = (bank[0][k] + bank[1][k]) + (bank[2][k] + bank[3][k]);
-  return gh;
-}
-
-/// sum_l g(l) V(argmin(l), l)
-template <class T, int NK>
-__device__ __forceinline__ T weight_gradient(const cpu::PairwiseGradient<T>& gradient,
-                                             bool backward, int labels, const WarpRow<T, NK>& g,
-                                             const WarpRow<int, NK>& from) {
+__device__ __forceinline__ WarpRow<T, NK> potentials(const cpu::PairwiseGradient<T>& gradient,
+                                                     bool backward, int labels,
+                                                     const WarpRow<int, NK>& from) {
   const T* table = backward ? gradient.table_t : gradient.table;
-  WarpRow<T, NK> product{};
+  WarpRow<T, NK> v{};
 #pragma unroll
   for (int k = 0; k < NK; ++k) {
     const int l = WarpRow<T, NK>::label(k), m = from.at[k];
     if (l >= labels) continue;
-    const T v = table != nullptr ? __ldg(table + static_cast<int64_t>(m) * labels + l)
-                                 : __ldg(gradient.differences + (m < l ? l - m : m - l));
-    product.at[k] = g.at[k] * v;
+    v.at[k] = table != nullptr ? __ldg(table + static_cast<int64_t>(m) * labels + l)
+                               : __ldg(gradient.differences + (m < l ? l - m : m - l));
   }
-  return ordered_sum(product);
+  return v;
 }
 
-/// Undoes a scanline one way; leaves gradients of messages in `kept`, unless null.
+/// Undoes a scanline one way.
 template <class T, int NK, class Rule>
-__device__ __forceinline__ void unwind(const AdjointParameters<T>& p, const Rule& rule,
-                                       bool backward, const core::Scanline& line, T* edge_gradient,
-                                       T* kept, const Tape& stored, const Message<T>& message) {
-  const int labels = p.args.shape.labels;
-  // The way went from one end to the other; now back.
-  const int64_t step = backward ? line.node_stride : -line.node_stride;
-  const int64_t to_owner = backward ? 0 : step;
-  int64_t pixel = backward ? line.first : line.first + (line.count - 1) * line.node_stride;
-  WarpRow<T, NK> gh{};
-  for (int64_t i = line.count - 1; i > 0; --i, pixel += step) {
-    const int minimum = stored.minimum_of(pixel);
-    WarpRow<T, NK> g = rule.node(pixel, gh, minimum);
-    if constexpr (!Rule::kMinimumOfState) subtract_at(g, minimum);
-    if (kept != nullptr) write_row(kept + blockIdx.y * p.batch.volume, pixel, labels, g);
-    WarpRow<int, NK> from{};
-    __syncwarp();  // the last message has been read by all lanes
+struct Unwind {
+  using Row = WarpRow<T, NK>;
+  const AdjointParameters<T>& p;
+  const Rule& rule;
+  const Tape& tape;
+  const Scatter<T, NK>& scatter;
+  T* edge_gradient;  ///< or null
+  T* kept;           ///< for gradients of messages, or null
+  bool backward;
+
+  __device__ __forceinline__ void operator()(const core::Scanline& line) const {
+    const int labels = p.args.shape.labels;
+    // The way went from one end to the other; now back.
+    const int64_t step = backward ? line.node_stride : -line.node_stride;
+    int64_t pixel = backward ? line.first : line.first + (line.count - 1) * line.node_stride;
+    Row gh{};
+    Edge edge{};
+    Ahead next = read(pixel, line.count > 1, step);
+    for (int64_t i = line.count - 1; i > 0; --i, pixel += step) {
+      if (!kReadsAhead && i < line.count - 1) next = read(pixel, true, step);
+      const Ahead now = next;
+      if (kReadsAhead) next = read(pixel + step, i > 1, step);
+      const Row v = edge_gradient == nullptr
+                        ? Row{}
+                        : potentials<T, NK>(p.args.gradient, backward, labels, now.from);
+      Row g = rule.arrive(pixel, now.node, gh);
+      subtract(g, now.minimum, edge);
+      g = rule.leave(pixel, now.node, g);
+      if (kept != nullptr) write_row(kept, pixel, labels, g);
+      if (edge_gradient != nullptr) edge = edge_of(now, g, v);
+      gh = scatter(g, now.from, labels);
+    }
+    if (!kReadsAhead && line.count > 1) next = read(pixel, false, step);
+    if (Rule::kMinimumOfState) {
+      gh = rule.arrive(pixel, next.node, gh);
+      subtract(gh, next.minimum, edge);
+    } else if (edge_gradient != nullptr) {
+      const Row* const rows[] = {&edge.products};
+      T total[1];
+      ordered_sums(rows, total);
+      write(edge, total[0]);
+    }
+    rule.head(pixel, next.node, gh);
+  }
+
+ private:
+  // What the registers hold.
+  static constexpr bool kReadsAhead = NK * sizeof(T) <= 32;
+
+  /// What is asked for a node early.
+  struct Ahead {
+    typename Rule::Node node;
+    WarpRow<int, NK> from;
+    int minimum;
+    T* edge_at;
+    T edge;
+  };
+  /// sum_l g(l) V(argmin(l), l) of the last edge, yet to be summed: along with the next node's
+  /// gradient, since the shuffles of two sums take hardly longer than those of one.
+  struct Edge {
+    T* at;
+    T before;
+    Row products;
+  };
+
+  /// linked: not the head, which has no message.
+  __device__ __forceinline__ Ahead read(int64_t pixel, bool linked, int64_t step) const {
+    Ahead ahead{rule.read(pixel), {}, 0, nullptr, T(0)};
+    if (linked || Rule::kMinimumOfState) ahead.minimum = tape.minimum_of(pixel);
+    if (!linked) return ahead;
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      const int l = WarpRow<T, NK>::label(k);
-      if (l >= labels) continue;
-      from.at[k] = stored.of(pixel, l);
-      message.g[l] = g.at[k];
-      message.from[l] = from.at[k];
+      const int l = Row::label(k);
+      if (l < tape.labels) ahead.from.at[k] = tape.of(pixel, l);
     }
-    __syncwarp();
-    gh = gathered<T, NK>(message, labels);
+    if (edge_gradient != nullptr && lane_index() == 0) {
+      // An edge belongs to whichever comes first in the pair's even direction.
+      ahead.edge_at = edge_gradient + pixel + (backward ? 0 : step);
+      ahead.edge = *ahead.edge_at;
+    }
+    return ahead;
+  }
+
+  /// Gradient of x from that of x - min x; the last edge's sum.
+  __device__ __forceinline__ void subtract(Row& g, int minimum, const Edge& edge) const {
+    T total;
     if (edge_gradient != nullptr) {
-      const T total = weight_gradient(p.args.gradient, backward, labels, g, from);
-      if (lane_index() == 0)
-        edge_gradient[pixel + to_owner] += p.args.gradient.weight_factor * total;
+      const Row* const rows[] = {&g, &edge.products};
+      T totals[2];
+      ordered_sums(rows, totals);
+      write(edge, totals[1]);
+      total = totals[0];
+    } else {
+      const Row* const rows[] = {&g};
+      T totals[1];
+      ordered_sums(rows, totals);
+      total = totals[0];
+    }
+#pragma unroll
+    for (int k = 0; k < NK; ++k) {
+      if (Row::label(k) == minimum) g.at[k] -= total;
     }
   }
-  rule.head(pixel, gh, Rule::kMinimumOfState ? stored.minimum_of(pixel) : 0);
-}
+  static __device__ __forceinline__ Edge edge_of(const Ahead& node, const Row& g, const Row& v) {
+    Edge edge{node.edge_at, node.edge, {}};
+#pragma unroll
+    for (int k = 0; k < NK; ++k) edge.products.at[k] = g.at[k] * v.at[k];
+    return edge;
+  }
+  __device__ __forceinline__ void write(const Edge& edge, T total) const {
+    if (edge.at != nullptr) *edge.at = edge.before + p.args.gradient.weight_factor * total;
+  }
+};
 
 template <class T, int NK, class Forward, class Backward>
 __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
@@ -134,21 +179,24 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
                      of_item(a.backward), of_item(a.forward), of_item(a.cavity),
                      of_item(a.cost),     of_item(a.unary),   a.rho,
                      a.damping,           a.unary_head,       a.relative};
-  T* rows = shared + warp * NK * kWarp;
-  int* labels = reinterpret_cast<int*>(shared + kWarpsPerBlock * NK * kWarp) + warp * NK * kWarp;
-  const Message<T> message{rows, labels};
-  unwind<T, NK>(p, Backward{m}, true, line, edge_gradient, p.left_behind.backward,
-                Tape(a.backward_tape, p.batch, item, a.shape.labels), message);
+  const Scatter<T, NK> scatter(shared + warp * (Scatter<T, NK>::kBytes / sizeof(T)));
+  const Tape backward_tape(a.backward_tape, p.batch, item, a.shape.labels);
+  const Backward second{m};
+  Unwind<T, NK, Backward>{p,       second,        backward_tape,
+                          scatter, edge_gradient, of_item(p.left_behind.backward),
+                          true}(line);
   T* const backward = m.own;
   m.own = m.other;
   m.other = backward;
-  unwind<T, NK>(p, Forward{m}, false, line, edge_gradient, p.left_behind.forward,
-                Tape(a.forward_tape, p.batch, item, a.shape.labels), message);
+  const Tape forward_tape(a.forward_tape, p.batch, item, a.shape.labels);
+  const Forward first{m};
+  Unwind<T, NK, Forward>{
+      p, first, forward_tape, scatter, edge_gradient, of_item(p.left_behind.forward), false}(line);
 }
 
 template <class T, int NK, class Forward, class Backward>
 int launch(const AdjointParameters<T>& p, cudaStream_t stream) {
-  const size_t shared = kWarpsPerBlock * NK * kWarp * (sizeof(T) + sizeof(int));
+  const size_t shared = kWarpsPerBlock * Scatter<T, NK>::kBytes;
   const auto kernel = adjoint_kernel<T, NK, Forward, Backward>;
   MRF_LAUNCH(kernel, scanline_grid(p.geometry, p.batch), dim3(kWarpsPerBlock * kWarp), shared,
              stream, p);

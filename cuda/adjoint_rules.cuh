@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adjoints of the rules in rules.cuh: those of cpp/cpu/adjoint_rules.hpp, expression by expression.
-// `head` and `node` take the gradient gh of the vector that a node handed on; `node` returns that
-// of the message it got.
+// `read` fetches what a node needs and can be asked for early, as there. `arrive` takes the
+// gradient gh of the vector that a node handed on to that of the vector that lost its minimum,
+// which the caller undoes; `leave` takes that to the gradient of the message. `head` is for the
+// first node of a scanline; where kMinimumOfState, it follows `arrive`.
 #pragma once
 
 #include "rules.cuh"
@@ -23,61 +25,37 @@ struct AdjointMemory {
   bool unary_head, relative;
 };
 
-/// Sum of a row over labels in 16 interleaved partial sums, then halves: OrderedSum of
-/// cpp/cpu/simd.hpp, to the bit. Elements beyond the last label must be zero.
-template <class T, int NK>
-__device__ __forceinline__ T ordered_sum(const WarpRow<T, NK>& row) {
-  T partial = T(0);  // lanes 0..15 count
-#pragma unroll
-  for (int k = 0; k < NK; ++k) {
-    const T upper = __shfl_sync(kAllLanes, row.at[k], (lane_index() + 16) & (kWarp - 1));
-    partial = partial + row.at[k];
-    partial = partial + upper;
-  }
-#pragma unroll
-  for (int apart = 8; apart > 0; apart /= 2)
-    partial = partial + __shfl_sync(kAllLanes, partial, (lane_index() + apart) & (kWarp - 1));
-  return __shfl_sync(kAllLanes, partial, 0);
-}
-
-/// Gradient of x from that of x - min x, `minimum` being the label of the minimum.
-template <class T, int NK>
-__device__ __forceinline__ void subtract_at(WarpRow<T, NK>& g, int minimum) {
-  const T total = ordered_sum(g);
-#pragma unroll
-  for (int k = 0; k < NK; ++k) {
-    if (WarpRow<T, NK>::label(k) == minimum) g.at[k] -= total;
-  }
-}
-
 /// Adjoint of Eq 3.10.
 template <class T, int NK>
 struct TrwpAdjoint {
   static constexpr bool kMinimumOfState = false;
   using Row = WarpRow<T, NK>;
+  struct Node {
+    Row sum, own, other;
+  };
   const AdjointMemory<T>& a;
 
-  __device__ __forceinline__ void head(int64_t pixel, const Row& gh, int) const {
-    Row sum = read_row<T, NK>(a.sum, pixel, a.labels);
-    Row other = read_row<T, NK>(a.other, pixel, a.labels);
+  __device__ __forceinline__ Node read(int64_t pixel) const {
+    return {read_row<T, NK>(a.sum, pixel, a.labels), read_row<T, NK>(a.own, pixel, a.labels),
+            read_row<T, NK>(a.other, pixel, a.labels)};
+  }
+  __device__ __forceinline__ void head(int64_t pixel, const Node& n, const Row& gh) const {
+    Row sum, other;
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      sum.at[k] = sum.at[k] + a.rho * gh.at[k];
-      other.at[k] = other.at[k] - gh.at[k];
+      sum.at[k] = n.sum.at[k] + a.rho * gh.at[k];
+      other.at[k] = n.other.at[k] - gh.at[k];
     }
     write_row(a.sum, pixel, a.labels, sum);
     write_row(a.other, pixel, a.labels, other);
   }
-  __device__ __forceinline__ Row node(int64_t pixel, const Row& gh, int) const {
-    Row sum = read_row<T, NK>(a.sum, pixel, a.labels);
-    Row own = read_row<T, NK>(a.own, pixel, a.labels);
-    Row other = read_row<T, NK>(a.other, pixel, a.labels);
-    Row g;
+  __device__ __forceinline__ Row arrive(int64_t pixel, const Node& n, const Row& gh) const {
+    Row sum, own, other, g;
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      sum.at[k] = sum.at[k] + a.rho * gh.at[k];
-      const T m = own.at[k] + sum.at[k];
-      other.at[k] = other.at[k] - gh.at[k];
+      sum.at[k] = n.sum.at[k] + a.rho * gh.at[k];
+      const T m = n.own.at[k] + sum.at[k];
+      other.at[k] = n.other.at[k] - gh.at[k];
       own.at[k] = a.damping * m - sum.at[k];
       g.at[k] = (T(1) - a.damping) * m;
     }
@@ -86,6 +64,7 @@ struct TrwpAdjoint {
     write_row(a.own, pixel, a.labels, own);
     return g;
   }
+  __device__ __forceinline__ Row leave(int64_t, const Node&, const Row& g) const { return g; }
 };
 
 /// Adjoint of Eq 3.9, second direction of the pair: leaves the gradient of the cavity for the
@@ -94,20 +73,24 @@ template <class T, int NK>
 struct IsgmrBackwardAdjoint {
   static constexpr bool kMinimumOfState = false;
   using Row = WarpRow<T, NK>;
+  struct Node {
+    Row sum, own;
+  };
   const AdjointMemory<T>& a;
 
-  __device__ __forceinline__ void head(int64_t pixel, const Row& gh, int) const {
+  __device__ __forceinline__ Node read(int64_t pixel) const {
+    return {read_row<T, NK>(a.sum, pixel, a.labels), read_row<T, NK>(a.own, pixel, a.labels)};
+  }
+  __device__ __forceinline__ void head(int64_t pixel, const Node&, const Row& gh) const {
     const Row none{};
     write_row(a.own, pixel, a.labels, none);
     write_row(a.cavity, pixel, a.labels, gh);
   }
-  __device__ __forceinline__ Row node(int64_t pixel, const Row& gh, int) const {
-    const Row sum = read_row<T, NK>(a.sum, pixel, a.labels);
-    Row own = read_row<T, NK>(a.own, pixel, a.labels);
-    Row g;
+  __device__ __forceinline__ Row arrive(int64_t pixel, const Node& n, const Row& gh) const {
+    Row own, g;
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      const T m = own.at[k] + sum.at[k] + gh.at[k];
+      const T m = n.own.at[k] + n.sum.at[k] + gh.at[k];
       own.at[k] = a.damping * m;
       g.at[k] = (T(1) - a.damping) * m;
     }
@@ -115,6 +98,7 @@ struct IsgmrBackwardAdjoint {
     write_row(a.cavity, pixel, a.labels, gh);
     return g;
   }
+  __device__ __forceinline__ Row leave(int64_t, const Node&, const Row& g) const { return g; }
 };
 
 /// Adjoint of Eq 3.9, first direction of the pair.
@@ -122,30 +106,29 @@ template <class T, int NK>
 struct IsgmrForwardAdjoint {
   static constexpr bool kMinimumOfState = false;
   using Row = WarpRow<T, NK>;
+  struct Node {
+    Row sum, cavity, before, own, other;
+  };
   const AdjointMemory<T>& a;
 
-  __device__ __forceinline__ void head(int64_t pixel, const Row& gh, int) const { step(pixel, gh); }
-  __device__ __forceinline__ Row node(int64_t pixel, const Row& gh, int) const {
-    return step(pixel, gh);
-  }
-
- private:
-  __device__ __forceinline__ Row step(int64_t pixel, const Row& gh) const {
+  __device__ __forceinline__ Node read(int64_t pixel) const {
     const bool damped = a.other != a.cavity;
-    const Row sum = read_row<T, NK>(a.sum, pixel, a.labels);
-    const Row cavity = read_row<T, NK>(a.cavity, pixel, a.labels);
-    Row before = read_row<T, NK>(a.sum_before, pixel, a.labels);
-    Row own = read_row<T, NK>(a.own, pixel, a.labels);
-    Row other{};
-    if (damped) other = read_row<T, NK>(a.other, pixel, a.labels);
-    Row g;
+    return {read_row<T, NK>(a.sum, pixel, a.labels), read_row<T, NK>(a.cavity, pixel, a.labels),
+            read_row<T, NK>(a.sum_before, pixel, a.labels), read_row<T, NK>(a.own, pixel, a.labels),
+            damped ? read_row<T, NK>(a.other, pixel, a.labels) : Row{}};
+  }
+  __device__ __forceinline__ void head(int64_t pixel, const Node& n, const Row& gh) const {
+    arrive(pixel, n, gh);
+  }
+  __device__ __forceinline__ Row arrive(int64_t pixel, const Node& n, const Row& gh) const {
+    Row before, own, other, g;
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      const T m = own.at[k] + sum.at[k] + gh.at[k];
-      const T c = cavity.at[k] + gh.at[k];
-      own.at[k] = a.damping * m - sum.at[k] - c;
-      other.at[k] = other.at[k] - sum.at[k] - c;
-      before.at[k] = before.at[k] + c;
+      const T m = n.own.at[k] + n.sum.at[k] + gh.at[k];
+      const T c = n.cavity.at[k] + gh.at[k];
+      own.at[k] = a.damping * m - n.sum.at[k] - c;
+      other.at[k] = n.other.at[k] - n.sum.at[k] - c;
+      before.at[k] = n.before.at[k] + c;
       g.at[k] = (T(1) - a.damping) * m;
     }
     write_row(a.own, pixel, a.labels, own);
@@ -153,45 +136,40 @@ struct IsgmrForwardAdjoint {
     write_row(a.sum_before, pixel, a.labels, before);
     return g;
   }
+  __device__ __forceinline__ Row leave(int64_t, const Node&, const Row& g) const { return g; }
 };
 
-/// Adjoint of Eq 3.3.
+/// Adjoint of Eq 3.3: h = L - min L was handed on, L (or h, if relative) was added to the cost.
 template <class T, int NK>
 struct SgmAdjoint {
   static constexpr bool kMinimumOfState = true;
   using Row = WarpRow<T, NK>;
+  struct Node {
+    Row cost, unary;
+  };
   const AdjointMemory<T>& a;
 
-  __device__ __forceinline__ void head(int64_t pixel, const Row& gh, int minimum) const {
-    const Row g = path(pixel, gh, minimum);
-    if (a.unary_head) add_to_unary(pixel, g);
+  __device__ __forceinline__ Node read(int64_t pixel) const {
+    return {read_row<T, NK>(a.cost, pixel, a.labels), read_row<T, NK>(a.unary, pixel, a.labels)};
   }
-  __device__ __forceinline__ Row node(int64_t pixel, const Row& gh, int minimum) const {
-    const Row g = path(pixel, gh, minimum);
-    add_to_unary(pixel, g);
-    return g;
+  __device__ __forceinline__ Row arrive(int64_t, const Node& n, const Row& gh) const {
+    return a.relative ? plus(gh, n.cost) : gh;
+  }
+  __device__ __forceinline__ Row leave(int64_t pixel, const Node& n, const Row& g) const {
+    const Row path = a.relative ? g : plus(g, n.cost);
+    write_row(a.unary, pixel, a.labels, plus(n.unary, path));
+    return path;
+  }
+  __device__ __forceinline__ void head(int64_t pixel, const Node& n, const Row& g) const {
+    if (a.unary_head) leave(pixel, n, g);
   }
 
  private:
-  /// h = L - min L was handed on, L (or h, if relative) was added to the cost.
-  __device__ __forceinline__ Row path(int64_t pixel, const Row& gh, int minimum) const {
-    const Row cost = read_row<T, NK>(a.cost, pixel, a.labels);
-    Row g = gh;
-    if (a.relative) {
+  static __device__ __forceinline__ Row plus(const Row& x, const Row& y) {
+    Row sum;
 #pragma unroll
-      for (int k = 0; k < NK; ++k) g.at[k] = gh.at[k] + cost.at[k];
-    }
-    subtract_at(g, minimum);
-    if (a.relative) return g;
-#pragma unroll
-    for (int k = 0; k < NK; ++k) g.at[k] = g.at[k] + cost.at[k];
-    return g;
-  }
-  __device__ __forceinline__ void add_to_unary(int64_t pixel, const Row& g) const {
-    Row unary = read_row<T, NK>(a.unary, pixel, a.labels);
-#pragma unroll
-    for (int k = 0; k < NK; ++k) unary.at[k] = unary.at[k] + g.at[k];
-    write_row(a.unary, pixel, a.labels, unary);
+    for (int k = 0; k < NK; ++k) sum.at[k] = x.at[k] + y.at[k];
+    return sum;
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -18,6 +19,10 @@
 
 namespace mrfcore::test {
 
+/// What labels of a message come from: any, all the same, or for the most part the same (the row's
+/// minimum, where a potential is truncated) and else a label close by.
+enum class Argmins { Any, Equal, Truncated };
+
 struct AdjointCase {
   cpu::SweepRule rule;
   Shape shape;
@@ -25,6 +30,7 @@ struct AdjointCase {
   bool table;  ///< V by a table, else by differences
   bool first;  ///< SGM: own unary at heads, sums not relative
   bool edges;  ///< gradients of edge weights
+  Argmins argmins = Argmins::Any;
 };
 
 /// Everything an adjoint sweep reads and writes, rows of `stride` elements, zeros as padding.
@@ -36,18 +42,37 @@ struct AdjointState {
   std::vector<unsigned char> argmin[2], minimum[2];
 };
 
-inline std::vector<unsigned char> random_labels(Random& random, int64_t count, int64_t labels) {
-  const bool wide = labels > cpu::kByteLabels;
-  std::vector<unsigned char> bytes(static_cast<size_t>(count) * (wide ? 2 : 1));
-  for (int64_t i = 0; i < count; ++i) {
-    const auto label = static_cast<uint16_t>(random.uniform(static_cast<double>(labels), 1.0));
-    if (wide) {
-      std::memcpy(bytes.data() + 2 * i, &label, 2);
-    } else {
-      bytes[static_cast<size_t>(i)] = static_cast<unsigned char>(label);
+inline std::vector<int64_t> random_labels(Random& random, int64_t count, int64_t labels) {
+  std::vector<int64_t> found(static_cast<size_t>(count));
+  for (int64_t& label : found)
+    label = static_cast<int64_t>(random.uniform(static_cast<double>(labels), 1.0));
+  return found;
+}
+
+inline std::vector<int64_t> random_argmins(Random& random, int64_t pixels, int64_t labels,
+                                           Argmins kind) {
+  std::vector<int64_t> from = random_labels(random, pixels * labels, labels);
+  if (kind == Argmins::Any) return from;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+    int64_t* row = from.data() + pixel * labels;
+    const int64_t minimum = row[0];
+    for (int64_t l = 0; l < labels; ++l) {
+      const bool close = kind == Argmins::Truncated && row[l] % 3 == 0;
+      row[l] = close ? std::min(l - l % 5, labels - 1) : minimum;
     }
   }
-  return bytes;
+  return from;
+}
+
+/// As a tape keeps them.
+inline std::vector<unsigned char> as_tape(const std::vector<int64_t>& from, int64_t labels) {
+  const size_t bytes = labels > cpu::kByteLabels ? 2 : 1;
+  std::vector<unsigned char> tape(from.size() * bytes);
+  for (size_t i = 0; i < from.size(); ++i) {
+    const auto label = static_cast<uint16_t>(from[i]);
+    std::memcpy(tape.data() + bytes * i, &label, bytes);  // the lower byte first
+  }
+  return tape;
 }
 
 template <class T>
@@ -75,8 +100,8 @@ AdjointState<T> state_for(const AdjointCase& c, int64_t stride) {
   s.table = padded(table, labels, stride, T(0));
   s.table_t = padded(transposed, labels, stride, T(0));
   for (int way = 0; way < 2; ++way) {
-    s.argmin[way] = random_labels(random, pixels * labels, labels);
-    s.minimum[way] = random_labels(random, pixels, labels);
+    s.argmin[way] = as_tape(random_argmins(random, pixels, labels, c.argmins), labels);
+    s.minimum[way] = as_tape(random_labels(random, pixels, labels), labels);
   }
   return s;
 }
@@ -145,7 +170,8 @@ using AdjointPair = int (*)(const cpu::AdjointArgs<T>&, const cuda::Batch&,
 template <class T>
 void expect_same(const AdjointCase& c, int pair, AdjointPair<T> adjoint_pair) {
   SCOPED_TRACE(c.shape.text() + ", rule " + std::to_string(static_cast<int>(c.rule)) + ", pair " +
-               std::to_string(pair) + ", damping " + std::to_string(c.damping));
+               std::to_string(pair) + ", damping " + std::to_string(c.damping) + ", arg-mins " +
+               std::to_string(static_cast<int>(c.argmins)));
   const AdjointState<T> cpu = undone_by_cpu<T>(c, pair);
   AdjointState<T> gpu = state_for<T>(c, c.shape.labels);
   const int64_t pixels = c.shape.height * c.shape.width;

@@ -45,6 +45,29 @@ TYPED_TEST(CudaAdjoint, GivesTheCpusBitsForAnyNumberOfLabels) {
   }
 }
 
+/// As constant rows and truncated potentials have them. Numbers of labels with a remainder by four
+/// that is 1 and 3, in each number of labels per lane.
+TYPED_TEST(CudaAdjoint, GivesTheCpusBitsWhereLabelsShareArgmins) {
+  for (const Argmins argmins : {Argmins::Equal, Argmins::Truncated}) {
+    for (const int64_t labels : {1, 3, 5, 31, 32, 33, 64, 96, 97, 128, 131, 255}) {
+      for (const cpu::SweepRule rule : kRules) {
+        ASSERT_NO_FATAL_FAILURE(
+            check<TypeParam>({rule, {4, 3, labels, 4, 2}, 0.0, false, false, true, argmins}));
+      }
+    }
+  }
+}
+
+TYPED_TEST(CudaAdjoint, SharedArgminsDoNotDependOnTheOrderOfThreads) {
+  for (const emulator::Order order : {emulator::Order::kReversed, emulator::Order::kShuffled}) {
+    const emulator::ScopedOrder scope(order, 7);
+    for (const Argmins argmins : {Argmins::Equal, Argmins::Truncated}) {
+      ASSERT_NO_FATAL_FAILURE(check<TypeParam>(
+          {cpu::SweepRule::TRWP, {4, 5, 97, 8}, 0.25, false, true, true, argmins}));
+    }
+  }
+}
+
 TYPED_TEST(CudaAdjoint, DoesNotDependOnTheOrderOfThreads) {
   for (const emulator::Order order : {emulator::Order::kReversed, emulator::Order::kShuffled}) {
     const emulator::ScopedOrder scope(order, 5);
@@ -54,7 +77,10 @@ TYPED_TEST(CudaAdjoint, DoesNotDependOnTheOrderOfThreads) {
 }
 
 TEST(CudaAdjointWide, ReadsSixteenBitArgmins) {
-  check<float>({cpu::SweepRule::TRWP, {2, 3, 300, 4}, 0.0, false, true, true});
+  for (const Argmins argmins : {Argmins::Any, Argmins::Equal, Argmins::Truncated}) {
+    for (const int64_t labels : {300, 511})
+      check<float>({cpu::SweepRule::TRWP, {2, 3, labels, 4}, 0.0, false, true, true, argmins});
+  }
 }
 
 /// Items would add to the same numbers at the same time.
