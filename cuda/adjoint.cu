@@ -32,12 +32,18 @@ __device__ __forceinline__ WarpRow<T, NK> potentials(const cpu::PairwiseGradient
                                                      const WarpRow<int, NK>& from) {
   const T* table = backward ? gradient.table_t : gradient.table;
   WarpRow<T, NK> v{};
+  if (table != nullptr) {
 #pragma unroll
-  for (int k = 0; k < NK; ++k) {
-    const int l = WarpRow<T, NK>::label(k), m = from.at[k];
-    if (l >= labels) continue;
-    v.at[k] = table != nullptr ? __ldg(table + static_cast<int64_t>(m) * labels + l)
-                               : __ldg(gradient.differences + (m < l ? l - m : m - l));
+    for (int k = 0; k < NK; ++k) {
+      const int l = WarpRow<T, NK>::label(k);
+      if (l < labels) v.at[k] = __ldg(table + (static_cast<int64_t>(from.at[k]) * labels + l));
+    }
+  } else {
+#pragma unroll
+    for (int k = 0; k < NK; ++k) {
+      const int l = WarpRow<T, NK>::label(k), m = from.at[k];
+      if (l < labels) v.at[k] = __ldg(gradient.differences + (m < l ? l - m : m - l));
+    }
   }
   return v;
 }
@@ -48,7 +54,7 @@ struct Unwind {
   using Row = WarpRow<T, NK>;
   const AdjointParameters<T>& p;
   const Rule& rule;
-  const Tape& tape;
+  const WarpTape<NK>& tape;
   const Scatter<T, NK>& scatter;
   T* edge_gradient;  ///< or null
   T* kept;           ///< for gradients of messages, or null
@@ -114,11 +120,7 @@ struct Unwind {
     Ahead ahead{rule.read(pixel), {}, 0, nullptr, T(0)};
     if (linked || Rule::kMinimumOfState) ahead.minimum = tape.minimum_of(pixel);
     if (!linked) return ahead;
-#pragma unroll
-    for (int k = 0; k < NK; ++k) {
-      const int l = Row::label(k);
-      if (l < tape.labels) ahead.from.at[k] = tape.of(pixel, l);
-    }
+    ahead.from = tape.template row<NK>(pixel);
     if (edge_gradient != nullptr && lane_index() == 0) {
       // An edge belongs to whichever comes first in the pair's even direction.
       ahead.edge_at = edge_gradient + pixel + (backward ? 0 : step);
@@ -180,7 +182,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
                      of_item(a.cost),     of_item(a.unary),   a.rho,
                      a.damping,           a.unary_head,       a.relative};
   const Scatter<T, NK> scatter(shared + warp * (Scatter<T, NK>::kBytes / sizeof(T)));
-  const Tape backward_tape(a.backward_tape, p.batch, item, a.shape.labels);
+  const WarpTape<NK> backward_tape(a.backward_tape, p.batch, item, a.shape.labels);
   const Backward second{m};
   Unwind<T, NK, Backward>{p,       second,        backward_tape,
                           scatter, edge_gradient, of_item(p.left_behind.backward),
@@ -188,7 +190,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
   T* const backward = m.own;
   m.own = m.other;
   m.other = backward;
-  const Tape forward_tape(a.forward_tape, p.batch, item, a.shape.labels);
+  const WarpTape<NK> forward_tape(a.forward_tape, p.batch, item, a.shape.labels);
   const Forward first{m};
   Unwind<T, NK, Forward>{
       p, first, forward_tape, scatter, edge_gradient, of_item(p.left_behind.forward), false}(line);

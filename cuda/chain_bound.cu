@@ -50,10 +50,11 @@ struct Chain {
       forbid_padding(h, p.shape.labels);
       const Row next = share(pixel + line.node_stride);
       Convolved<double, NK, false> message;
-      convolve(p.plan, false, h, p.weight(item, pixel), shared_row, message);
+      const double least = row_minimum(h), w = p.weight(item, pixel);
+      convolve(p.plan, false, h, least, w, shared_row, message);
       forbid_padding(message.value, p.shape.labels);
       total += lowest;
-      lowest = row_minimum(message.value);
+      lowest = keeps_minimum(p.plan, w) ? least : row_minimum(message.value);
 #pragma unroll
       for (int k = 0; k < NK; ++k) h.at[k] = next.at[k] + (message.value.at[k] - lowest);
     }

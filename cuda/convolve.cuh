@@ -27,8 +27,7 @@ struct Convolved<T, NK, true> {
 /// wins ties.
 template <class T, int NK, bool Argmin>
 __device__ __forceinline__ void cap(Convolved<T, NK, Argmin>& out, const WarpRow<T, NK>& h,
-                                    T most) {
-  const T lowest = row_minimum(h);
+                                    T lowest, T most) {
   const T limit = lowest + most;
   [[maybe_unused]] int label = 0;
   if constexpr (Argmin) label = first_label(h, lowest);
@@ -155,10 +154,18 @@ __device__ __forceinline__ void table(const MinConvolutionPlan<T>& plan, bool tr
   }
 }
 
-/// `row`: NK * 32 elements of shared memory of this warp, used by Shift and Table.
+/// Whether min_l out(l) = min_m h(m): staying costs nothing, and nothing costs less.
+template <class T>
+__device__ __forceinline__ bool keeps_minimum(const MinConvolutionPlan<T>& plan, T w) {
+  return plan.kind != MinConvolutionKind::Shift && plan.kind != MinConvolutionKind::Table &&
+         w >= T(0);
+}
+
+/// `lowest`: the minimum of h. `row`: NK * 32 elements of shared memory of this warp, used by Shift
+/// and Table.
 template <class T, int NK, bool Argmin>
 __device__ __forceinline__ void convolve(const MinConvolutionPlan<T>& plan, bool transposed,
-                                         const WarpRow<T, NK>& h, T w, T* row,
+                                         const WarpRow<T, NK>& h, T lowest, T w, T* row,
                                          Convolved<T, NK, Argmin>& out) {
   if (plan.kind == MinConvolutionKind::Shift || plan.kind == MinConvolutionKind::Table) {
     __syncwarp();  // the last row has been read by all lanes
@@ -173,7 +180,7 @@ __device__ __forceinline__ void convolve(const MinConvolutionPlan<T>& plan, bool
       doubling_steps<1>(out, plan.doubling_steps, w);
     if (plan.kind == MinConvolutionKind::SGMPenalty) neighbours(out, w * plan.p1);
   }
-  cap(out, h, w * plan.cap);
+  cap(out, h, lowest, w * plan.cap);
 }
 
 }  // namespace mrfcore::cuda

@@ -26,23 +26,20 @@ struct SweepMemory {
 template <class T, int NK>
 __device__ __forceinline__ WarpRow<T, NK> read_row(const T* volume, int64_t pixel, int labels) {
   WarpRow<T, NK> row;
-  const T* from = volume + pixel * labels;
+  const T* from = volume + (pixel * labels + lane_index());  // the rest in the instructions
 #pragma unroll
-  for (int k = 0; k < NK; ++k) {
-    const int l = WarpRow<T, NK>::label(k);
-    row.at[k] = l < labels ? from[l] : T(0);
-  }
+  for (int k = 0; k < NK; ++k)
+    row.at[k] = WarpRow<T, NK>::label(k) < labels ? from[k * kWarp] : T(0);
   return row;
 }
 
 template <class T, int NK>
 __device__ __forceinline__ void write_row(T* volume, int64_t pixel, int labels,
                                           const WarpRow<T, NK>& row) {
-  T* to = volume + pixel * labels;
+  T* to = volume + (pixel * labels + lane_index());
 #pragma unroll
   for (int k = 0; k < NK; ++k) {
-    const int l = WarpRow<T, NK>::label(k);
-    if (l < labels) to[l] = row.at[k];
+    if (WarpRow<T, NK>::label(k) < labels) to[k * kWarp] = row.at[k];
   }
 }
 

@@ -38,7 +38,9 @@ int with_labels_per_lane(int labels, const Body& body) {
   return static_cast<int>(cudaErrorInvalidValue);
 }
 
-/// Arg-mins of one direction and one item, bytes or 16-bit numbers.
+/// Arg-mins of one direction and one item, bytes or 16-bit numbers. kMost: labels at most, where
+/// that is known when compiling.
+template <int kMost = 65536>
 struct Tape {
   void* argmin;
   void* minimum;
@@ -52,17 +54,15 @@ struct Tape {
     minimum = static_cast<char*>(tape.minimum) + item * batch.tape_minimum * bytes;
   }
 
-  /// Labels of forbidden ones may lie outside: any label will do for them.
   __device__ __forceinline__ void keep_label(int64_t pixel, int l, int from) const {
-    const int m = from < 0 ? 0 : (from >= labels ? labels - 1 : from);
-    put(argmin, pixel * labels + l, m);
+    put(argmin, pixel * labels + l, existing(from));
   }
   template <int NK>
   __device__ __forceinline__ void keep(int64_t pixel, const WarpRow<int, NK>& from) const {
+    const int64_t first = pixel * labels + lane_index();
 #pragma unroll
     for (int k = 0; k < NK; ++k) {
-      const int l = WarpRow<int, NK>::label(k);
-      if (l < labels) keep_label(pixel, l, from.at[k]);
+      if (WarpRow<int, NK>::label(k) < labels) put(argmin, first + k * kWarp, existing(from.at[k]));
     }
   }
   __device__ __forceinline__ void keep_minimum(int64_t pixel, int label) const {
@@ -71,10 +71,26 @@ struct Tape {
   __device__ __forceinline__ int of(int64_t pixel, int label) const {
     return get(argmin, pixel * labels + label);
   }
+  /// As kept by keep().
+  template <int NK>
+  __device__ __forceinline__ WarpRow<int, NK> row(int64_t pixel) const {
+    WarpRow<int, NK> from;
+    const int64_t first = pixel * labels + lane_index();
+#pragma unroll
+    for (int k = 0; k < NK; ++k)
+      from.at[k] = WarpRow<int, NK>::label(k) < labels ? get(argmin, first + k * kWarp) : 0;
+    return from;
+  }
   __device__ __forceinline__ int minimum_of(int64_t pixel) const { return get(minimum, pixel); }
 
  private:
-  __device__ __forceinline__ bool wide() const { return labels > cpu::kByteLabels; }
+  /// Labels of forbidden ones may lie outside: any label will do for them.
+  __device__ __forceinline__ int existing(int from) const {
+    return from < 0 ? 0 : (from >= labels ? labels - 1 : from);
+  }
+  __device__ __forceinline__ bool wide() const {
+    return kMost > cpu::kByteLabels && labels > cpu::kByteLabels;
+  }
   __device__ __forceinline__ void put(void* to, int64_t at, int label) const {
     if (wide()) {
       static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(label);
@@ -86,5 +102,9 @@ struct Tape {
     return wide() ? static_cast<const uint16_t*>(from)[at] : static_cast<const uint8_t*>(from)[at];
   }
 };
+
+/// Of rows that a warp holds.
+template <int NK>
+using WarpTape = Tape<NK * kWarp>;
 
 }  // namespace mrfcore::cuda

@@ -116,6 +116,7 @@ class Scatter {
   /// Labels beyond the last multiple of four, one by one.
   __device__ __forceinline__ void add_last(int whole, int labels) const {
     if (lane_index() == 0) {
+#pragma unroll 1
       for (int l = whole; l < labels; ++l) sum(-1 - from_[place(l)], 0) += g_[place(l)];
     }
     __syncwarp();

@@ -32,7 +32,7 @@ struct SweepParameters {
 template <class T, int NK, bool Argmin, class Rule>
 __device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& rule, bool backward,
                                      const core::Scanline& line, const T* edge_weights,
-                                     const Tape& tape, T* shared_row) {
+                                     const WarpTape<NK>& tape, T* shared_row) {
   const int64_t step = backward ? -line.node_stride : line.node_stride;
   // The edge to the predecessor belongs to whichever comes first in the pair's even direction.
   const int64_t to_owner = backward ? 0 : -step;
@@ -43,7 +43,7 @@ __device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& ru
   WarpRow<T, NK> h = rule.head(pixel, next);
   forbid_padding(h, labels);
   if constexpr (Argmin) {
-    if (Rule::kMinimumOfState) tape.keep_minimum(pixel, first_label(h, row_minimum(h)));
+    if (Rule::kMinimumOfState) tape.keep_minimum(pixel, first_label(h, T(0)));
   }
   if (line.count > 1) next = rule.read(pixel + step);
   for (int64_t i = 1; i < line.count; ++i) {
@@ -53,16 +53,18 @@ __device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& ru
     const T w = edge_weights == nullptr
                     ? p.args.weights.scale
                     : p.args.weights.scale * __ldg(edge_weights + pixel + to_owner);
+    // Every other minimum of a row would be one more chain of shuffles: states that have lost
+    // theirs need none.
+    T lowest = Rule::kMinimumOfState ? T(0) : row_minimum(h);
     Convolved<T, NK, Argmin> message;
-    convolve(p.plan, backward, h, w, shared_row, message);
+    convolve(p.plan, backward, h, lowest, w, shared_row, message);
     forbid_padding(message.value, labels);
-    const T lowest = row_minimum(message.value);
+    if (!Rule::kMinimumOfState && !keeps_minimum(p.plan, w)) lowest = row_minimum(message.value);
     h = rule.node(pixel, node, message.value, lowest);
     forbid_padding(h, labels);
     if constexpr (Argmin) {
       tape.keep(pixel, message.from);
-      tape.keep_minimum(pixel, Rule::kMinimumOfState ? first_label(h, row_minimum(h))
-                                                     : first_label(message.value, lowest));
+      tape.keep_minimum(pixel, first_label(Rule::kMinimumOfState ? h : message.value, lowest));
     }
   }
 }
@@ -89,12 +91,12 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
                    a.damping,           a.relative};
   T* row = shared + warp * NK * kWarp;
   walk<T, NK, Argmin>(p, Forward{m}, false, line, edge_weights,
-                      Tape(a.forward_tape, p.batch, item, a.shape.labels), row);
+                      WarpTape<NK>(a.forward_tape, p.batch, item, a.shape.labels), row);
   T* const forward = m.own;
   m.own = m.other;
   m.other = forward;
   walk<T, NK, Argmin>(p, Backward{m}, true, line, edge_weights,
-                      Tape(a.backward_tape, p.batch, item, a.shape.labels), row);
+                      WarpTape<NK>(a.backward_tape, p.batch, item, a.shape.labels), row);
 }
 
 template <class T, int NK, bool Argmin, class Forward, class Backward>

@@ -213,9 +213,10 @@ class TrwsRow {
     if (neighbour) {
       forbid_padding(h, p.shape.labels);
       Convolved<T, NK, false> sent;
-      convolve(p.plan, p.backward, h, w, scratch, sent);
+      const T least = row_minimum(h);
+      convolve(p.plan, p.backward, h, least, w, scratch, sent);
       forbid_padding(sent.value, p.shape.labels);
-      lowest = row_minimum(sent.value);
+      lowest = keeps_minimum(p.plan, w) ? least : row_minimum(sent.value);
 #pragma unroll
       for (int i = 0; i < NK; ++i) sent.value.at[i] = sent.value.at[i] - lowest;
       write_row(message(r, 0), pixel(x) + offset(), p.shape.labels, sent.value);

@@ -32,6 +32,12 @@ __device__ __forceinline__ T warp_minimum(T x) {
   return x;
 }
 
+/// In one reduction of integers that compare as the floats do.
+__device__ __forceinline__ float warp_minimum(float x) {
+  const auto turned = [](int bits) { return bits ^ (bits >> 31 & 0x7fffffff); };
+  return __int_as_float(turned(__reduce_min_sync(kAllLanes, turned(__float_as_int(x)))));
+}
+
 /// V: T for values, int for labels. NK * 32 >= labels.
 template <class V, int NK>
 struct WarpRow {

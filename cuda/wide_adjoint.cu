@@ -92,7 +92,7 @@ struct WideUnwind {
   const WideAdjointParameters<T>& p;
   const Rule& rule;
   const AdjointRows<T>& rows;
-  const Tape& tape;
+  const Tape<>& tape;
   int labels;
   T* edge_gradient;  ///< or null
   T* kept;           ///< for gradients of messages, or null
@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kWideThreads, 1)
                      a.unary_head,
                      a.relative};
   const AdjointRows<T> rows(shared, labels);
-  const Tape backward_tape(a.backward_tape, p.batch, item, labels);
+  const Tape<> backward_tape(a.backward_tape, p.batch, item, labels);
   const Backward backward(m);
   WideUnwind<T, Backward>{
       p, backward, rows, backward_tape, labels, edge_gradient, of_item(p.left_behind.backward)}
@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kWideThreads, 1)
   T* const own = m.own;
   m.own = m.other;
   m.other = own;
-  const Tape forward_tape(a.forward_tape, p.batch, item, labels);
+  const Tape<> forward_tape(a.forward_tape, p.batch, item, labels);
   const Forward forward(m);
   WideUnwind<T, Forward>{
       p, forward, rows, forward_tape, labels, edge_gradient, of_item(p.left_behind.forward)}

@@ -58,7 +58,7 @@ struct WideWalk {
   const WideSweepParameters<T>& p;
   const Rule& rule;
   const WideRows<T>& rows;
-  const Tape& tape;
+  const Tape<>& tape;
   int labels;
 
   __device__ __forceinline__ void walk(bool backward, const core::Scanline& line,
@@ -147,14 +147,14 @@ __global__ void __launch_bounds__(kWideThreads, 1)
                    a.damping,
                    a.relative};
   const WideRows<T> rows{shared, labels};
-  const Tape forward_tape(a.forward_tape, p.batch, item, labels);
+  const Tape<> forward_tape(a.forward_tape, p.batch, item, labels);
   const Forward forward(m);
   WideWalk<T, Argmin, Forward>{p, forward, rows, forward_tape, labels}.walk(false, line,
                                                                             edge_weights);
   T* const own = m.own;
   m.own = m.other;
   m.other = own;
-  const Tape backward_tape(a.backward_tape, p.batch, item, labels);
+  const Tape<> backward_tape(a.backward_tape, p.batch, item, labels);
   const Backward backward(m);
   WideWalk<T, Argmin, Backward>{p, backward, rows, backward_tape, labels}.walk(true, line,
                                                                                edge_weights);
