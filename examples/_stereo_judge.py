@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import _common as common
@@ -17,7 +17,7 @@ import torch
 import mrfcore.nn
 from mrfcore import Potential, Table, TruncatedLinear, datasets, metrics, stereo
 
-STRENGTHS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of the grid search
+STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of the grid search
 TRUNCATIONS = (1.0, 2.0, 4.0, 8.0)
 
 Smoothness = tuple[Potential, npt.NDArray[np.float32]]  # V and weights [P, H, W], in steps
@@ -58,6 +58,12 @@ def by_rule(case: Case, strength: float = 1.0, truncation: float = 4.0) -> Smoot
     return TruncatedLinear(truncation), weights
 
 
+def alike(case: Case, strength: float, truncation: float) -> Smoothness:
+    """One weight for all edges: what there is without a rule for them."""
+    size = (2, *case.pair.left.shape[:2])
+    return TruncatedLinear(truncation), np.full(size, strength, np.float32)
+
+
 def labels_of(case: Case, smoothness: Smoothness, iterations: int) -> npt.NDArray[np.int64]:
     """[H, W]: arg-min of the layer's costs."""
     potential, weights = smoothness
@@ -94,14 +100,16 @@ def answer(case: Case, smoothness: Smoothness, iterations: int) -> Answer:
 Grid = dict[tuple[float, float], dict[str, float]]
 
 
-def search(cases: Mapping[str, Case], iterations: int) -> Grid:
+def search(
+    cases: Mapping[str, Case], rule: Callable[..., Smoothness], title: str, iterations: int
+) -> Grid:
     """bad-1 of every pair by (strength, truncation)."""
     settings = list(itertools.product(STRENGTHS, TRUNCATIONS))
     grid: Grid = {}
-    with common.bar("grid search", len(settings)) as bar:
+    with common.bar(f"grid search, {title}", len(settings)) as bar:
         for setting in settings:
             grid[setting] = {
-                name: bad_1(labels_of(case, by_rule(case, *setting), iterations), case.pair)
+                name: bad_1(labels_of(case, rule(case, *setting), iterations), case.pair)
                 for name, case in cases.items()
             }
             best = min(grid, key=lambda found: statistics.fmean(grid[found].values()))
@@ -120,21 +128,24 @@ def best_elsewhere(grid: Grid, name: str) -> tuple[float, float]:
 class Rivals:
     """What there is for a pair without training, whatever the seed."""
 
-    setting: tuple[float, float]
-    """(strength, truncation), best on the other pairs."""
+    start: tuple[float, float]
+    """(strength, truncation), best on the other pairs when all edges weigh the same."""
     answers: dict[str, Answer]
     """By method."""
 
 
 def rivals(cases: Mapping[str, Case], iterations: int) -> dict[str, Rivals]:
     """By pair."""
-    grid = search(cases, iterations)
+    without = search(cases, alike, "edges alike", iterations)
+    ruled = search(cases, by_rule, "edges by hand", iterations)
     found = {}
     for name, case in cases.items():
-        setting = best_elsewhere(grid, name)
-        answers = {
-            "by hand": answer(case, by_rule(case), iterations),
-            "grid search": answer(case, by_rule(case, *setting), iterations),
+        start, setting = best_elsewhere(without, name), best_elsewhere(ruled, name)
+        smoothness = {
+            "edges alike": alike(case, *start),
+            "by hand": by_rule(case),
+            "by hand, tuned": by_rule(case, *setting),
         }
-        found[name] = Rivals(setting, answers)
+        answers = {method: answer(case, one, iterations) for method, one in smoothness.items()}
+        found[name] = Rivals(start, answers)
     return found

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +16,12 @@ import mrfcore.nn
 from mrfcore import Potential, TruncatedLinear, datasets, ops, stereo
 
 STEP = 14.0  # what one pixel's step costs in `stereo.match`, here the unit of all costs
-_FLOOR = 0.2  # least weight of an edge by the rule of `stereo.match`
 _PAIRS = ((0, 1), (1, 0))  # (dy, dx) of the edges to 4 neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A pair, or a window of it, as the layer sees it."""
+    """A pair as the layer sees it."""
 
     unary: Tensor
     """float32 [1, L, H, W], in steps; labels contiguous, as the layer likes it. L is the pair's."""
@@ -30,16 +31,6 @@ class Problem:
     """float32 [1, H, W], disparity in pixels, 0 where it does not count."""
     counts: Tensor
     """bool [1, H, W], known and non-occluded: the pixels bad-1 is told for."""
-
-    def window(self, top: int, left: int, size: tuple[int, int], flip: bool) -> Problem:
-        """A window, turned upside down or not: rows stay rows, so it is a stereo pair still."""
-        rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-        parts = [t[..., rows, columns] for t in self._parts]
-        return Problem(*(part.flip(-2) if flip else part for part in parts))
-
-    @property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.unary, self.image, self.truth, self.counts
 
 
 def problem(pair: datasets.StereoPair) -> Problem:
@@ -71,64 +62,90 @@ def _channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return image if image.ndim == 3 else image[..., None]
 
 
-class EdgeNet(nn.Module):
-    """Positive weights of the edges from the left image.
+class Curve(nn.Module):
+    """A piecewise linear function, 0 before training; constant outside its knots."""
 
-    It sees the colours and the RMS difference g along each edge. The weight is the hand-made rule
-    0.2 + 0.8 exp(-g / 15) of `stereo.match` times a strength, which stays as it is, times a learned
-    factor, which is 1 before training.
+    knots: Tensor
+
+    def __init__(self, knots: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.tensor(knots), persistent=False)
+        self.values = nn.Parameter(torch.zeros(len(knots)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function of every element."""
+        index = torch.bucketize(x, self.knots[1:-1])
+        low, high = self.knots[index], self.knots[index + 1]
+        share = ((x - low) / (high - low)).clamp(0.0, 1.0)
+        return torch.lerp(self.values[index], self.values[index + 1], share)
+
+
+class EdgeCurves(nn.Module):
+    """Positive weights of the edges from the left image, by sixteen numbers.
+
+    log weight = log strength + b(direction) + f(g) + h(c), where g is the RMS colour difference
+    between the ends of the edge, and c that of the smoothed image a little further out: texture
+    shows in g alone, outlines in both. The strength stays as it is; b, f and h are 0 before
+    training, when all edges weigh the same. A network has more freedom than six pairs can fill.
     """
 
-    def __init__(self, strength: float, width: int = 16) -> None:
+    def __init__(self, strength: float) -> None:
         super().__init__()
-        self.strength = strength
-        last = nn.Conv2d(width, len(_PAIRS), 1)
-        nn.init.zeros_(last.weight)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
-        self.log_factor = nn.Sequential(
-            nn.Conv2d(3 + len(_PAIRS), width, 3, padding=1, padding_mode="replicate"),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate"),
-            nn.ReLU(),
-            last,
-        )
+        self.log_strength = math.log(strength)
+        self.direction = nn.Parameter(torch.zeros(len(_PAIRS)))
+        self.fine = Curve((0.0, 2.0, 4.0, 8.0, 14.0, 22.0, 40.0, 80.0))  # grey levels
+        self.coarse = Curve((0.0, 3.0, 6.0, 12.0, 24.0, 48.0))
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0 .. 1 to [B, P, H, W]; the learned factor is in 1/e^3 .. e^3."""
-        unlike = torch.cat([self._unlike(image, *pair) for pair in _PAIRS], 1)
-        by_hand = self.strength * (1.0 - (1.0 - _FLOOR) * unlike)
-        log_factor = 3.0 * torch.tanh(self.log_factor(torch.cat([image - 0.5, unlike], 1)) / 3.0)
-        return by_hand * torch.exp(log_factor)
+        """[B, 3, H, W] in 0 .. 1 to [B, P, H, W]."""
+        grey_levels = 255.0 * image
+        smooth = _smoothed(grey_levels)
+        fine = torch.stack([_difference(grey_levels, *pair, 0, 1) for pair in _PAIRS], 1)
+        coarse = torch.stack([_difference(smooth, *pair, 1, 2) for pair in _PAIRS], 1)
+        log_factor = self.fine(fine) + self.coarse(coarse) + self.direction[:, None, None]
+        return torch.exp(self.log_strength + log_factor)
 
-    @staticmethod
-    def _unlike(image: Tensor, dy: int, dx: int) -> Tensor:
-        """[B, 1, H, W]: 1 - exp(-RMS / 15 grey levels) between the ends of each edge."""
-        height, width = image.shape[-2:]
-        other = nn.functional.pad(image, (0, dx, 0, dy), mode="replicate")
-        squared = (other[..., dy : dy + height, dx : dx + width] - image).square().mean(1, True)
-        return 1.0 - torch.exp(-17.0 * squared.sqrt())
+
+def _difference(image: Tensor, dy: int, dx: int, before: int, after: int) -> Tensor:
+    """[B, H, W]: RMS over channels, `after` edges ahead of each pixel against `before` behind."""
+    height, width = image.shape[-2:]
+    padding = (before * dx, after * dx, before * dy, after * dy)
+    padded = nn.functional.pad(image, padding, mode="replicate")
+    reach = before + after
+    ahead = padded[..., reach * dy : reach * dy + height, reach * dx : reach * dx + width]
+    return (ahead - padded[..., :height, :width]).square().mean(1).sqrt()
+
+
+def _smoothed(image: Tensor, sigma: float = 1.5, radius: int = 5) -> Tensor:
+    """[B, C, H, W] under a Gaussian."""
+    kernel = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2.0 * sigma**2))
+    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
+    for _ in range(2):  # rows, then columns
+        image = nn.functional.pad(image, (radius, radius, 0, 0), mode="replicate")
+        image = nn.functional.conv2d(image, kernel, groups=image.shape[1]).transpose(-1, -2)
+    return image
 
 
 class DistanceTable(nn.Module):
-    """V(l, m) = v(l - m): as many numbers as there are differences, not as pairs of labels."""
+    """V(l, m) = v(|l - m|), positive, constant from the eighth step on: eight numbers."""
 
     index: Tensor
 
-    def __init__(self, labels: int, init: Potential) -> None:
+    def __init__(self, labels: int, init: Potential, reach: int = 8) -> None:
         super().__init__()
-        table = torch.tensor(init.table(labels), dtype=torch.float32)
-        self.values = nn.Parameter(torch.cat([table[0, 1:].flip(0), table[:, 0]]))
+        start = torch.tensor(init.table(reach + 1)[0], dtype=torch.float32)
+        self.log_values = nn.Parameter(start[1:].log())
         label = torch.arange(labels)
-        self.register_buffer("index", label[:, None] - label + labels - 1, persistent=False)
+        index = (label[:, None] - label).abs().clamp(max=reach)
+        self.register_buffer("index", index, persistent=False)
 
     def forward(self) -> Tensor:
         """[L, L]."""
-        return self.values[self.index]
+        return nn.functional.pad(self.log_values.exp(), (1, 0))[self.index]
 
 
 class Model(nn.Module):
-    """Edge weights and a table for a TRWP layer. Before training: the rules at two numbers."""
+    """Edge weights and a table for a TRWP layer. Before training: two numbers."""
 
     def __init__(
         self,
@@ -140,7 +157,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         start = TruncatedLinear(truncation)
-        self.edges = EdgeNet(strength)
+        self.edges = EdgeCurves(strength)
         self.whole_table: nn.Module = (
             mrfcore.nn.LearnedPairwise(labels, init=start)
             if full_table
@@ -165,14 +182,13 @@ class Model(nn.Module):
 
 
 def bad_1_loss(costs: Tensor, truth: Tensor, counts: Tensor, temperature: float) -> Tensor:
-    """-temperature log P(|disparity - truth| <= 1) under softmax(-costs / temperature), mean.
+    """P(|disparity - truth| > 1) under softmax(-costs / temperature), mean.
 
-    As the temperature falls this becomes what the best label off by more than a pixel is cheaper
-    by than the best one within a pixel, 0 where it is not: pixels that bad-1 finds right have no
-    say. At high temperatures making costs larger pays, and smoothing more does that.
+    As the temperature falls this becomes the share that bad-1 counts. It is bounded: a few pixels
+    that are hopelessly wrong do not outvote the many that could change.
     """
     label = torch.arange(costs.shape[1], dtype=truth.dtype)[:, None, None]
     good = (label - truth[:, None]).abs() <= 1.0
     scores = -costs / temperature
     near = scores.masked_fill(~good, -torch.inf).logsumexp(1)
-    return temperature * (scores.logsumexp(1) - near)[counts].mean()
+    return 1.0 - torch.exp(near - scores.logsumexp(1))[counts].mean()
