@@ -34,13 +34,18 @@ ADJOINT_ONCE = {"trwp": 6, "isgmr": 7, "sgm": 3}
 ADJOINT_LAUNCHED = {"trwp": 12, "isgmr": 11, "sgm": 6}
 
 # Throughput of a Hopper multiprocessor in results per clock, by NVIDIA's programming guide: 128
-# additions, 64 minima, comparisons or selections, 32 shuffled words. Costs in 1/128 clock.
-ADD, SELECT, SHUFFLE = 1, 2, 4
+# additions, 64 minima, comparisons or selections, 32 words shuffled or in shared memory. Costs in
+# 1/128 clock.
+ADD, SELECT, SHUFFLE, SHARED = 1, 2, 4, 4
 PAIR = ADD + SELECT  # h(m) + V, minimum
 PAIR_WITH_ARGMIN = ADD + 3 * SELECT  # and a comparison and a selection
 DOUBLING_STEP = 2 * SHUFFLE + ADD + 2 * SELECT
 DOUBLING_STEP_WITH_ARGMIN = 4 * SHUFFLE + 2 * ADD + 6 * SELECT
-ADJOINT_PAIR = ADD + SELECT  # does label l come from m: compare, add
+# gh(argmin(l)) += g(l) (cuda/scatter.cuh), a label: compared with eight of its bank and added, then
+# four banks; shared memory: its g and arg-min put, its arg-min and (a quarter of a warp reads the
+# same) eight pairs read, its sum read and written, four cleared and four read.
+SCATTER = 8 * (ADD + SELECT) + 3 * ADD + (2 + 1 + 8 + 2 + 4 + 4) * SHARED
+ORDERED_SUM = SHUFFLE + 2 * ADD  # of a message's gradient, and of that of its weight
 CELL = 6 * ADD  # sums and differences of a rule
 
 
@@ -238,9 +243,9 @@ def work(case: Case, argmin: bool) -> dict[str, float]:
 
 
 def adjoint_work(case: Case) -> dict[str, float]:
-    """A lane looks through all labels for those that came from its own: L comparisons a label."""
+    """Arg-mins are undone label by label, whatever the potential."""
     rows, labels = messages(case), int(case["labels"])
-    clocks = rows * labels * (labels * ADJOINT_PAIR + CELL) / 128
+    clocks = rows * labels * (SCATTER + 2 * ORDERED_SUM + CELL) / 128
     return {"min_plus_pairs": 0.0, "multiprocessor_clocks": clocks}
 
 

@@ -8,7 +8,9 @@
 // takes longer.
 //
 // The chain of dependent steps along a scanline is the limit where the image is small: what the
-// next node needs from memory is asked for before the present node is convolved.
+// next node needs from memory is asked for before the present node is convolved, and a row's
+// minimum is looked for once in a node. Instructions of a warp per message of TRWP with arg-mins,
+// truncated linear at 8: 443 for 96 labels, by count of what nvcc makes for sm_90.
 #pragma once
 
 #include "convolve.cuh"
@@ -45,14 +47,17 @@ __device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& ru
   if constexpr (Argmin) {
     if (Rule::kMinimumOfState) tape.keep_minimum(pixel, first_label(h, T(0)));
   }
-  if (line.count > 1) next = rule.read(pixel + step);
+  T next_weight = T(1);
+  const auto read_ahead = [&](int64_t to) {
+    next = rule.read(to);
+    if (edge_weights != nullptr) next_weight = __ldg(edge_weights + to + to_owner);
+  };
+  if (line.count > 1) read_ahead(pixel + step);
   for (int64_t i = 1; i < line.count; ++i) {
     pixel += step;
     const typename Rule::Node node = next;
-    if (i + 1 < line.count) next = rule.read(pixel + step);
-    const T w = edge_weights == nullptr
-                    ? p.args.weights.scale
-                    : p.args.weights.scale * __ldg(edge_weights + pixel + to_owner);
+    const T w = p.args.weights.scale * next_weight;
+    if (i + 1 < line.count) read_ahead(pixel + step);
     // Every other minimum of a row would be one more chain of shuffles: states that have lost
     // theirs need none.
     T lowest = Rule::kMinimumOfState ? T(0) : row_minimum(h);
