@@ -36,3 +36,14 @@
   T* const name = reinterpret_cast<T*>(mrf_dynamic_shared)
 
 #endif
+
+namespace mrfcore::cuda {
+
+/// What a call of the runtime returned. Failures are not left behind: after the next launch,
+/// cudaGetLastError() would take them for its own.
+inline int forgotten(cudaError_t code) {
+  if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
+  return static_cast<int>(code);
+}
+
+}  // namespace mrfcore::cuda

@@ -45,6 +45,11 @@ struct IcmParameters {
   int64_t count;  ///< pixels
 };
 
+/// Labels to begin with may be the caller's, whom nobody has checked: no look outside V.
+__device__ __forceinline__ int32_t existing(int32_t label, int labels) {
+  return label < 0 ? 0 : (label < labels ? label : labels - 1);
+}
+
 /// Lane r knows about the neighbour in direction r. One outside the image gets weight 0 and any
 /// label: what it adds to a cost, 0 times V, does not change it.
 template <class T>
@@ -59,7 +64,7 @@ class ConditionedCosts {
     const int r = lane_index();
     if (r >= p_.near.count || !p_.near.inside(r, y, x)) return;
     weight_ = p_.near.weight(of_item(a.weights, item, p_.batch.edge_weights), r, pixel);
-    label_ = labels[pixel + p_.near.offset(r)];
+    label_ = existing(labels[pixel + p_.near.offset(r)], a.shape.labels);
   }
 
   /// Theta and the edges' costs, r ascending. For all lanes at once; l may be beyond the last
@@ -89,7 +94,7 @@ class ConditionedCosts {
 /// Stays put on ties with the present label: moving could cycle for ever.
 template <class T>
 __device__ __forceinline__ void move(const ConditionedCosts<T>& costs, int labels, int32_t* label) {
-  const int32_t present = *label;
+  const int32_t present = existing(*label, labels);
   RowMinimum<T> best(labels);
   T here = T(0);  // in lane present % 32
   for (int first = 0; first < labels; first += kWarp) {
@@ -101,7 +106,7 @@ __device__ __forceinline__ void move(const ConditionedCosts<T>& costs, int label
   best.reduce();
   here = __shfl_sync(kAllLanes, here, present & (kWarp - 1));
   __syncwarp();  // all lanes have read the label
-  if (here != best.value && lane_index() == 0) *label = best.label;
+  if (lane_index() == 0) *label = here != best.value ? best.label : present;
 }
 
 template <class T>

@@ -6,10 +6,10 @@
 namespace mrfcore::cuda {
 namespace {
 
-int device_count(int* count) { return static_cast<int>(cudaGetDeviceCount(count)); }
+int device_count(int* count) { return forgotten(cudaGetDeviceCount(count)); }
 
 int attribute(int device, cudaDeviceAttr which, int* to) {
-  return static_cast<int>(cudaDeviceGetAttribute(to, which, device));
+  return forgotten(cudaDeviceGetAttribute(to, which, device));
 }
 
 int properties(int device, DeviceProperties* to) {
@@ -19,7 +19,7 @@ int properties(int device, DeviceProperties* to) {
 #else
   cudaDeviceProp found{};
   const cudaError_t code = cudaGetDeviceProperties(&found, device);
-  if (code != cudaSuccess) return static_cast<int>(code);
+  if (code != cudaSuccess) return forgotten(code);
   *to = {{}, found.major, found.minor, 0, static_cast<int64_t>(found.totalGlobalMem)};
   for (size_t i = 0; i + 1 < sizeof(to->name) && found.name[i] != '\0'; ++i)
     to->name[i] = found.name[i];
@@ -33,30 +33,30 @@ int versions(int* driver, int* runtime) {
   return 0;
 #else
   const cudaError_t code = cudaDriverGetVersion(driver);
-  return static_cast<int>(code != cudaSuccess ? code : cudaRuntimeGetVersion(runtime));
+  return forgotten(code != cudaSuccess ? code : cudaRuntimeGetVersion(runtime));
 #endif
 }
 
-int current_device(int* device) { return static_cast<int>(cudaGetDevice(device)); }
-int set_device(int device) { return static_cast<int>(cudaSetDevice(device)); }
+int current_device(int* device) { return forgotten(cudaGetDevice(device)); }
+int set_device(int device) { return forgotten(cudaSetDevice(device)); }
 
 int free_memory(int64_t* free, int64_t* total) {
   size_t free_bytes = 0, total_bytes = 0;
   const cudaError_t code = cudaMemGetInfo(&free_bytes, &total_bytes);
   *free = static_cast<int64_t>(free_bytes);
   *total = static_cast<int64_t>(total_bytes);
-  return static_cast<int>(code);
+  return forgotten(code);
 }
 
 int synchronize(Stream stream) {
-  return static_cast<int>(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
+  return forgotten(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
 int to_host(void* to, const void* from, int64_t bytes, Stream stream) {
   const cudaError_t code =
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
                       static_cast<cudaStream_t>(stream));
-  return code != cudaSuccess ? static_cast<int>(code) : synchronize(stream);
+  return code != cudaSuccess ? forgotten(code) : synchronize(stream);
 }
 
 const char* error_text(int code) { return cudaGetErrorString(static_cast<cudaError_t>(code)); }

@@ -47,12 +47,6 @@ __global__ void fill_tables_kernel(const T* differences, const T* values, int la
   }
 }
 
-/// A call that failed is not left behind for the next cudaGetLastError().
-int forgotten(cudaError_t code) {
-  if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int clear(void* to, int64_t bytes, Stream stream) {

@@ -266,7 +266,7 @@ int compact_sgm_winners(const CompactSgm& args, const CompactWinners& winners, i
     p.right_keys = reinterpret_cast<uint32_t*>(static_cast<char*>(args.scratch) + p.layout.keys_at);
     const int64_t bytes = p.layout.bytes - p.layout.keys_at;
     const cudaError_t failed = cudaMemsetAsync(p.right_keys, 0xff, static_cast<size_t>(bytes), on);
-    if (failed != cudaSuccess) return static_cast<int>(failed);
+    if (failed != cudaSuccess) return forgotten(failed);
   }
   const int failed =
       with_packed_labels(args.labels, [&]<int K>() { return launch_stored<K>(p, items, on); });

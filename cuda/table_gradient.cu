@@ -237,9 +237,11 @@ int launch(const TableParameters<T>& p, cudaStream_t stream) {
   const int warps = copies < kMostWarps ? copies : kMostWarps;
   const size_t shared = static_cast<size_t>(warps) * p.rows * kTileColumns * sizeof(double);
   const auto kernel = table_gradient_kernel<T, Minimum>;
-  const cudaError_t allowed = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  if (allowed != cudaSuccess) return static_cast<int>(allowed);
+  // The same for any number of labels: callers in other threads want other sizes.
+  constexpr int kMost = kTileRows * kTileColumns * static_cast<int>(sizeof(double));
+  const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+  if (allowed != cudaSuccess) return forgotten(allowed);
   const dim3 grid(static_cast<unsigned>(p.count),
                   static_cast<unsigned>((labels + kTileColumns - 1) / kTileColumns),
                   static_cast<unsigned>((labels + p.rows - 1) / p.rows));

@@ -89,7 +89,7 @@ int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progres
   const auto cuda_stream = static_cast<cudaStream_t>(stream);
   const auto words = static_cast<size_t>((shape.height + 1) * batch.count);
   const cudaError_t error = cudaMemsetAsync(progress, 0, words * sizeof(int32_t), cuda_stream);
-  if (error != cudaSuccess) return static_cast<int>(error);
+  if (error != cudaSuccess) return forgotten(error);
   if (shape.labels > kMostLabels<T>) return wide_trws_pass(p, stream);
   return with_labels_per_lane<T>(
       shape.labels, [&]<int NK>() { return launch_connectivity<T, NK>(p, cuda_stream); });

@@ -168,7 +168,7 @@ int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* 
   p.labels = args.labels;
   p.ticket = progress;
   const cudaError_t error = clear(p, static_cast<cudaStream_t>(stream));
-  if (error != cudaSuccess) return static_cast<int>(error);
+  if (error != cudaSuccess) return forgotten(error);
   MRF_LAUNCH(trws_labels_kernel<T>,
              dim3(static_cast<unsigned>((rows + kRowsPerBlock - 1) / kRowsPerBlock)),
              dim3(kRowsPerBlock * kWarp), 0, static_cast<cudaStream_t>(stream), p);

@@ -61,7 +61,7 @@ int launch_wide(void (*kernel)(P), dim3 grid, size_t bytes, cudaStream_t stream,
   // As much as there is, whatever is asked for: callers in other threads want other sizes.
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
-  if (error != cudaSuccess) return static_cast<int>(error);
+  if (error != cudaSuccess) return forgotten(error);
   MRF_LAUNCH(kernel, grid, dim3(kWideThreads), bytes, stream, parameters);
   return static_cast<int>(cudaGetLastError());
 }

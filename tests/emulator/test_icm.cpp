@@ -107,5 +107,21 @@ TYPED_TEST(CudaIcm, AvoidsForbiddenLabels) {
   ASSERT_NO_FATAL_FAILURE(expect_same(instance));
 }
 
+/// Those of the caller that do not exist count as the nearest that does, and are gone afterwards.
+TYPED_TEST(CudaIcm, LooksNowhereForLabelsThatDoNotExist) {
+  const auto instance = local_instance<TypeParam>({6, 7, 33, 16, 2}, true, 1);
+  const LocalProblem<TypeParam> p(instance, 33);
+  std::vector<int32_t> labels, expected;
+  for (int32_t i = 0; i < static_cast<int32_t>(instance.shape.pixels()); ++i) {
+    labels.push_back(i % 3 == 0 ? -1 - i * 1000 : (i % 3 == 1 ? 33 + i * 1000 : i % 33));
+    expected.push_back(i % 3 == 0 ? 0 : (i % 3 == 1 ? 32 : i % 33));
+  }
+  for (std::vector<int32_t>* of : {&labels, &expected}) {
+    ASSERT_EQ(cuda::icm_sweep(arguments<TypeParam>(p, 0, of->data(), nullptr), p.batch(), nullptr),
+              0);
+  }
+  EXPECT_EQ(labels, expected);
+}
+
 }  // namespace
 }  // namespace mrfcore::test

@@ -97,6 +97,41 @@ TEST(CudaTableGradientWide, IsTheCpus) {
   check<float>({cpu::SweepRule::TRWP, {1, 3, 400, 2}, 0.5, 0.0, true, false}, 1);
 }
 
+class ScopedSharedMemory {
+ public:
+  explicit ScopedSharedMemory(size_t bytes) : before_(emulator::device()) {
+    emulator::Device device = before_;
+    device.shared_per_block_optin = bytes;
+    emulator::set_device(device);
+  }
+  ~ScopedSharedMemory() { emulator::set_device(before_); }
+
+ private:
+  emulator::Device before_;
+};
+
+/// The most that a block has on sm_86, sm_89 and sm_120.
+TYPED_TEST(CudaTableGradient, FitsTheSmallestGpu) {
+  const ScopedSharedMemory scope(size_t{99} << 10);
+  for (const int64_t labels : {3, 64, 192, 384, 400}) {
+    ASSERT_NO_FATAL_FAILURE(
+        check<TypeParam>({cpu::SweepRule::TRWP, {1, 2, labels, 2}, 0.0, 0.0, true, false}, 1));
+  }
+}
+
+TEST(CudaTableGradientRefuses, GpusWithoutTheMemoryAndLeavesNoError) {
+  const PairCase c{cpu::SweepRule::TRWP, {2, 3, 4, 4}, 0.0};
+  PairState<float> s(c, 4);
+  LeftBehind<float> left_behind(c);
+  std::vector<double> bins(16);
+  const cpu::AdjointArgs<float> a = adjoint_arguments(c, 0, s);
+  {
+    const ScopedSharedMemory scope(size_t{64} << 10);
+    EXPECT_NE(cuda::table_gradient(a, c.batch(), left_behind.get(), bins.data(), 1, nullptr), 0);
+  }
+  EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+}
+
 TYPED_TEST(CudaTableGradient, HasTheSameBitsInAnyOrderOfThreads) {
   for (const double temperature : {0.0, 0.5}) {
     const PairCase c{cpu::SweepRule::ISGMR, {9, 8, 40, 8, 2}, temperature, 0.0, true, false};
