@@ -10,9 +10,8 @@ namespace mrfcore::cuda {
 
 template <class T>
 DeviceBackend<T>::DeviceBackend(const Functions& functions, Stream stream, Arena* arena,
-                                const Problem<T>& problem, const Options& options,
-                                const DeviceInputs<T>& inputs, int64_t first, int64_t items,
-                                bool own_weights)
+                                const Problem<T>& problem, const DeviceInputs<T>& inputs,
+                                int64_t first, int64_t items, bool own_weights)
     : Backend<T>(arena),
       functions_(functions),
       solvers_(functions.of<T>()),
@@ -27,7 +26,6 @@ DeviceBackend<T>::DeviceBackend(const Functions& functions, Stream stream, Arena
                                          items * static_cast<int64_t>(sizeof(double)))},
       table_(inputs.table),
       potential_(functions, stream, memory(), problem.pairwise, problem.labels, inputs.table) {
-  static_cast<void>(options);
   set_weights(problem, inputs, own_weights);
 }
 
@@ -227,35 +225,37 @@ void DeviceBackend<T>::throw_if_bad(const int32_t* bad) const {
 }
 
 template <class T>
-std::vector<double> DeviceBackend<T>::read(const double* sums) {
-  std::vector<double> host(static_cast<size_t>(batch_.count));
-  check(functions_.runtime.to_host(host.data(), sums,
-                                   batch_.count * static_cast<int64_t>(sizeof(double)), stream_),
+std::vector<double> DeviceBackend<T>::read(const double* sums, int64_t count) {
+  std::vector<double> host(static_cast<size_t>(count));
+  check(functions_.runtime.to_host(host.data(), sums, count * static_cast<int64_t>(sizeof(double)),
+                                   stream_),
         "minimize");
   return host;
 }
 
-/// See CpuBackend::chain_bounds.
+/// See CpuBackend::chain_bounds. Sums of all pairs are read in one go.
 template <class T>
 std::vector<double> DeviceBackend<T>::chain_bounds(const Item<T>& item, const T* const* messages) {
   const cpu::GridShape& shape = item.shape;
   const cpu::MinConvolutionPlan<double> plan =
       exact_potential(item).plan(memory(), item.options.min_convolution, 0.0, exact_tables_);
   const double rho = 1.0 / core::pairs_inside(shape.connectivity, shape.height, shape.width);
-  std::vector<double> bounds(static_cast<size_t>(batch_.count));
-  for (int pair = 0; pair < static_cast<int>(item.problem.pairs()); ++pair) {
+  const int64_t items = batch_.count, pairs = item.problem.pairs();
+  if (!minima_) minima_ = this->template zeroed<double>(items * most_scanlines(shape));
+  if (!bounds_) bounds_ = this->template zeroed<double>(pairs * items);
+  for (int pair = 0; pair < static_cast<int>(pairs); ++pair) {
     if (!core::pair_inside(pair, shape.height, shape.width)) continue;
     const int64_t lines = core::scanlines(core::pair_geometry(pair, shape.height, shape.width));
-    if (!minima_) minima_ = this->template zeroed<double>(batch_.count * most_scanlines(shape));
     check_row(solvers_.chain_bound(
                   {shape, pair, item.weights, &plan, item.unary, messages, rho, minima_.data()},
                   batch_, stream_),
               "chain_bound", shape);
-    check(functions_.sum_rows(minima_.data(), lines, batch_.count, report_.energy, stream_),
+    check(functions_.sum_rows(minima_.data(), lines, items, bounds_.data() + pair * items, stream_),
           "sum_rows");
-    const std::vector<double> sums = read(report_.energy);
-    for (size_t i = 0; i < bounds.size(); ++i) bounds[i] += sums[i];
   }
+  const std::vector<double> sums = read(bounds_.data(), pairs * items);
+  std::vector<double> bounds(static_cast<size_t>(items));
+  for (size_t i = 0; i < sums.size(); ++i) bounds[i % bounds.size()] += sums[i];
   return bounds;
 }
 
@@ -263,7 +263,7 @@ template <class T>
 std::vector<double> DeviceBackend<T>::row_sums(const Item<T>& item, const double* rows) {
   check(functions_.sum_rows(rows, item.shape.height, batch_.count, report_.energy, stream_),
         "sum_rows");
-  return read(report_.energy);
+  return read(report_.energy, batch_.count);
 }
 
 template <class T>
@@ -322,7 +322,7 @@ int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items, bool
   bytes += (given ? all : p.labels) * (kDouble + kElement);  // V as given, in both precisions
   bytes += 4 * table * kElement;                             // of plan and schedule
   if (o.lower_bound || o.gap_tolerance)
-    bytes += 2 * table * kDouble + items * most_scanlines(shape) * kDouble;
+    bytes += 2 * table * kDouble + items * (most_scanlines(shape) + p.pairs()) * kDouble;
   bytes += items * p.pairs() * p.pixels() * kElement;   // weights
   bytes += items * (p.height + 1) * (2 * kDouble + 4);  // rows of energies and bounds, progress
   bytes += 2 * items * p.pixels() * 4;                  // labels: ICM's, the best

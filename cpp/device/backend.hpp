@@ -18,8 +18,7 @@ class DeviceBackend final : public Backend<T> {
   /// items: of the problem from `first` on. own_weights: every item gets weights of its own, where
   /// gradients are to be told apart.
   DeviceBackend(const Functions& functions, Stream stream, Arena* arena, const Problem<T>& problem,
-                const Options& options, const DeviceInputs<T>& inputs, int64_t first, int64_t items,
-                bool own_weights);
+                const DeviceInputs<T>& inputs, int64_t first, int64_t items, bool own_weights);
 
   /// The group of items, with finite unaries. Checks unaries, weights and table on the device.
   Item<T> item(const Problem<T>& problem, const Options& options, cpu::Control* control);
@@ -73,7 +72,7 @@ class DeviceBackend final : public Backend<T> {
   void check_row(int code, const char* operation, const cpu::GridShape& shape) const;
   void set_weights(const Problem<T>& problem, const DeviceInputs<T>& inputs, bool own_weights);
   void evaluate(const Item<T>& item, const int32_t* labels);
-  std::vector<double> read(const double* sums);
+  std::vector<double> read(const double* sums, int64_t count);
   void throw_if_bad(const int32_t* bad) const;
   const DevicePotential<double>& exact_potential(const Item<T>& item);
 
@@ -93,7 +92,7 @@ class DeviceBackend final : public Backend<T> {
   T tables_factor_ = T(0);
   std::unique_ptr<DevicePotential<double>> exact_;
   PotentialTables<double> exact_tables_;
-  Buffer<double> rows_, minima_;
+  Buffer<double> rows_, minima_, bounds_;
   Buffer<int32_t> progress_;
   Buffer<T> left_behind_[4];
 };

@@ -30,8 +30,7 @@ class LayerCall {
       : functions_(library()),
         guard_(functions_, queue.device),
         arena_(queue.workspace, queue.workspace_bytes),
-        backend_(functions_, queue.stream, &arena_, problem, options, inputs, 0, problem.batch,
-                 own_weights),
+        backend_(functions_, queue.stream, &arena_, problem, inputs, 0, problem.batch, own_weights),
         item_(backend_.item(problem, options, &control_)) {
     item_.layer.temperature = static_cast<T>(options.temperature);
   }

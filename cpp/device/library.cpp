@@ -28,13 +28,15 @@ struct Opened {
   Opened() {
     const char* given = std::getenv("MRFCORE_CUDA_LIBRARY");
     const bool named = given != nullptr && *given != '\0';
-    const std::string file = named ? given : file_beside();
-    if (!named && !std::filesystem::exists(file)) {
+    const std::string beside = file_beside();
+    const bool there = std::filesystem::exists(beside);
+    const std::string file = named ? given : there ? beside : kFile;
+    void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr && !named && !there) {
       reason = "this build of mrfcore has no CUDA back-end (" + std::string(kFile) +
                " is not installed): it was built without nvcc, or with MRFCORE_CUDA=OFF";
       return;
     }
-    void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
       const char* error = dlerror();
       reason = "cannot open " + file + ": " + (error == nullptr ? "unknown error" : error);

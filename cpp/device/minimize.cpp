@@ -21,8 +21,10 @@ template <class T>
 int64_t needed(const Problem<T>& p, const Options& o, int64_t items) {
   constexpr int64_t kAlignment = 64;
   const int64_t volumes = 1 + schedule_volumes(o, p.connectivity);  // 1: finite unaries
-  const int64_t volume = items * p.pixels() * p.labels * static_cast<int64_t>(sizeof(T));
-  return kAlignment + volumes * (volume + kAlignment) + backend_bytes(p, o, items, false);
+  const int64_t row = p.labels * static_cast<int64_t>(sizeof(T)), volume = items * p.pixels() * row;
+  const int64_t head_row = o.solver == Solver::SGM && o.head == SGMHead::Zero ? row : 0;
+  return kAlignment + volumes * (volume + kAlignment) + head_row +
+         backend_bytes(p, o, items, false);
 }
 
 /// As many items as the workspace holds, at most what a grid's second extent can count.
@@ -45,7 +47,7 @@ template <class T>
 int64_t workspace_bytes(const Problem<T>& problem, const Options& options, int64_t items) {
   check_shape(problem);
   check_options_only(problem, options);
-  return needed(problem, options, items);
+  return needed(problem, options, watches(options) ? 1 : items);
 }
 
 template <class T>
@@ -63,7 +65,7 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
   std::vector<ItemReport> reports;
   for (int64_t b = 0; b < problem.batch; b += at_a_time) {
     Arena arena(queue.workspace, queue.workspace_bytes);
-    DeviceBackend<T> backend(functions, queue.stream, &arena, problem, options, {}, b,
+    DeviceBackend<T> backend(functions, queue.stream, &arena, problem, {}, b,
                              std::min(at_a_time, problem.batch - b), false);
     Item<T> item = backend.item(problem, options, &control);
     T* costs =
@@ -85,7 +87,7 @@ std::vector<double> energy(const Problem<T>& problem, const int32_t* labels, con
   std::vector<double> energies;
   for (int64_t b = 0; b < problem.batch; b += at_a_time) {
     Arena arena(queue.workspace, queue.workspace_bytes);
-    DeviceBackend<T> backend(functions, queue.stream, &arena, problem, options, {}, b,
+    DeviceBackend<T> backend(functions, queue.stream, &arena, problem, {}, b,
                              std::min(at_a_time, problem.batch - b), false);
     cpu::Control control;
     Item<T> item = backend.item(problem, options, &control);

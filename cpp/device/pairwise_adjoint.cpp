@@ -17,7 +17,8 @@ int64_t bin_count(int64_t labels) {
 template <class T>
 bool needs_own_weights(const Problem<T>& problem, const Gradients<T>& wanted) {
   if (wanted.weight != nullptr) return true;
-  return wanted.edge_weights != nullptr && problem.edge_weights_batch_stride == 0;
+  return wanted.edge_weights != nullptr && problem.edge_weights_batch_stride == 0 &&
+         problem.batch > 1;
 }
 
 template <class T>

@@ -160,9 +160,17 @@ void CpuBackend<T>::clear(void* to, int64_t bytes) {
   std::memset(to, 0, static_cast<size_t>(bytes));
 }
 
+/// By all threads, since one does not keep memory busy.
 template <class T>
 void CpuBackend<T>::copy(void* to, const void* from, int64_t bytes) {
-  std::memcpy(to, from, static_cast<size_t>(bytes));
+  constexpr int64_t kChunk = int64_t{1} << 20;
+  const int64_t chunks = (bytes + kChunk - 1) / kChunk;
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && chunks > 1)
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t begin = c * kChunk, size = std::min(kChunk, bytes - begin);
+    std::memcpy(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin,
+                static_cast<size_t>(size));
+  }
 }
 
 template class CpuBackend<float>;

@@ -11,8 +11,8 @@ namespace mrfcore {
 template <class T>
 class CpuBackend final : public Backend<T> {
  public:
-  explicit CpuBackend(const cpu::Kernels<T>& kernels, Arena* arena = nullptr)
-      : Backend<T>(arena), kernels_(kernels) {}
+  CpuBackend(const cpu::Kernels<T>& kernels, int threads, Arena* arena = nullptr)
+      : Backend<T>(arena), kernels_(kernels), threads_(threads) {}
 
   void sweep_pair(const cpu::SweepArgs<T>& args) override { kernels_.sweep_pair(args); }
   void adjoint_pair(const cpu::AdjointArgs<T>& args) override { kernels_.adjoint_pair(args); }
@@ -47,6 +47,7 @@ class CpuBackend final : public Backend<T> {
   void make_bound_plan(const Item<T>& item);
 
   const cpu::Kernels<T>& kernels_;
+  int threads_;
   std::unique_ptr<OwnedPlan<double>> bound_plan_;
   Buffer<double> bound_weights_;
 };

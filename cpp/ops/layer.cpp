@@ -113,7 +113,7 @@ void layer_forward(const Problem<T>& problem, const LayerOptions& options, T* co
   } else {
     for (int64_t b = 0; b < problem.batch; ++b) {
       Arena arena(workspace, workspace_size);
-      CpuBackend<T> backend(call.kernels, &arena);
+      CpuBackend<T> backend(call.kernels, call.threads, &arena);
       Item<T> item = call.item(backend, b, may_forbid);
       run_forward(item, call.layout, costs + b * call.cells(),
                   tape == nullptr ? nullptr : call.item_tape(tape, b));
@@ -146,7 +146,7 @@ void layer_backward(const Problem<T>& problem, const LayerOptions& options, cons
                                  needs_table);
   for (int64_t b = 0; b < problem.batch; ++b) {
     Arena arena(workspace, workspace_size);
-    CpuBackend<T> backend(call.kernels, &arena);
+    CpuBackend<T> backend(call.kernels, call.threads, &arena);
     Item<T> item = call.item(backend, b, may_forbid);
     run_backward(item, call.layout, call.item_tape(const_cast<void*>(tape), b), pairwise,
                  grad_costs + b * call.cells(),

@@ -47,7 +47,7 @@ ItemReport run_item(const Problem<T>& problem, const Options& options, const Out
   // Below this a parallel region costs more than it saves.
   constexpr int64_t kParallelCells = 1 << 14;
   const int useful = problem.pixels() * problem.labels < kParallelCells ? 1 : threads;
-  CpuBackend<T> backend(kernels);
+  CpuBackend<T> backend(kernels, useful);
   Item<T> item = cpu_item(problem, options, kernels, backend, b, useful, &control, may_forbid);
   T* costs =
       outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Thin face of mrfcore/cuda.hpp. Arrays are addresses: nothing of nanobind may look at, copy or
-// synchronise device memory. mrfcore._cuda checks tensors, allocates and owns everything.
+// synchronise device memory. mrfcore._device checks tensors, allocates and owns everything.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -29,14 +29,8 @@ struct DeviceProblem {
 
   template <class T>
   mrfcore::Problem<T> of() const {
-    mrfcore::Problem<T> p;
-    p.batch = batch;
-    p.height = height;
-    p.width = width;
-    p.labels = labels;
-    p.connectivity = connectivity;
+    auto p = make_shape<T>(batch, height, width, labels, pairwise, connectivity);
     p.unary = reinterpret_cast<const T*>(unary);
-    p.pairwise = pairwise;
     p.weight = static_cast<T>(weight);
     p.edge_weights = reinterpret_cast<const T*>(edge_weights);
     p.edge_weights_batch_stride = shared_edge_weights ? 0 : p.pairs() * p.pixels();

@@ -91,8 +91,12 @@ def _refuse_without_numpy(name: str, x: Any) -> None:
         )
 
 
-def like(x: object) -> Callable[[npt.NDArray[Any]], Any]:
-    """Function that turns a NumPy array into the kind of array x is, if possible without a copy."""
+def like(x: object) -> Callable[[Any], Any]:
+    """Function that turns an array (NumPy's; on a GPU, torch's) into the kind of array x is.
+
+    Without a copy where that is possible; unchanged where x is no array, or of a library that
+    takes none.
+    """
     if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
         return lambda array: array
     library = importlib.import_module(type(x).__module__.partition(".")[0])

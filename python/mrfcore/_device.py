@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from mrfcore import _core
+from mrfcore import _arrays, _core
 
 __all__ = [
     "as_tensor",
+    "current",
     "empty",
     "function",
     "gradients",
@@ -53,12 +55,27 @@ def as_tensor(name: str, x: Any) -> torch.Tensor:
 
 def require_back_end(name: str) -> None:
     """Raise TypeError with the remedy unless tensors on a GPU can be used."""
-    status = _core.cuda_status()
-    if not status["available"]:
+    reason = _why_unavailable()
+    if reason is not None:
         raise TypeError(
-            f"{name}: is on a GPU, but the CUDA back-end cannot be used: {status['reason']}; "
+            f"{name}: is on a GPU, but the CUDA back-end cannot be used: {reason}; "
             f"{name}.cpu() works"
         )
+
+
+@functools.cache  # asking the driver about every GPU takes longer than a small layer
+def _why_unavailable() -> str | None:
+    status = _core.cuda_status()
+    return None if status["available"] else str(status["reason"])
+
+
+def current(like: torch.Tensor) -> AbstractContextManager[object]:
+    """Context in which the device of `like` is current.
+
+    The core could do this, too, but would touch the device that was current before, where torch
+    takes care not to: a process that works on one GPU should take no memory of another.
+    """
+    return torch.cuda.device(like.device) if like.is_cuda else nullcontext()
 
 
 def function(stem: str, dtype: torch.dtype) -> Any:
@@ -125,26 +142,31 @@ def empty(like: torch.Tensor, shape: Any, dtype: torch.dtype, what: str) -> torc
 
 
 def workspace(like: torch.Tensor, needed: Callable[[int], int], items: int) -> torch.Tensor:
-    """Working memory for all items at once, or as many as a fixed share of memory holds.
+    """Working memory for all items at once, or for fewer where that is much or does not fit.
 
     Args:
         like: on the device.
         needed: bytes for a number of items.
         items: of the batch.
+
+    Raises:
+        MemoryError: not even one item fits.
     """
     items = min(items, _MOST_ITEMS)
-    while items > 1 and needed(items) > _CHUNK_BYTES:
+    while items > 1:
+        size = needed(items)
+        if size <= _CHUNK_BYTES:
+            try:
+                return empty(like, size, torch.uint8, "messages")
+            except MemoryError:
+                pass
         items = (items + 1) // 2
-    return empty(like, needed(items), torch.uint8, "messages")
+    return empty(like, needed(1), torch.uint8, "messages")
 
 
 def like(x: Any) -> Callable[[torch.Tensor], Any]:
     """Function that turns a tensor into the kind of array x is, without a copy."""
-    if isinstance(x, torch.Tensor):
-        return lambda tensor: tensor
-    library = importlib.import_module(type(x).__module__.partition(".")[0])
-    convert = getattr(library, "from_dlpack", None)
-    return convert if convert is not None else (lambda tensor: tensor)
+    return (lambda tensor: tensor) if isinstance(x, torch.Tensor) else _arrays.like(x)
 
 
 def queue(like: torch.Tensor, workspace: torch.Tensor) -> Any:

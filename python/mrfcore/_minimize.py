@@ -177,6 +177,7 @@ def energy(
         ValueError, TypeError: as for `minimize`; labels out of range.
     """
     _refuse_swapped(labels, unary)
+    count = _threads(threads)
     if on_device(unary):
         from mrfcore import _minimize_device
 
@@ -189,7 +190,7 @@ def energy(
         problem.weight,
         problem.edge_weights,
         problem.connectivity,
-        _threads(threads),
+        count,
     )
     return np.array(energies) if problem.batched else float(energies[0])
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
-from mrfcore._arrays import on_device
+from mrfcore._arrays import on_device, to_numpy
 from mrfcore._reports import core_callback, make_result
 from mrfcore._result import Progress, Result
 from mrfcore._torch import require_torch
@@ -53,16 +53,18 @@ def minimize(
     start = None if init is None else _labels("init", init, problem)
     labels = _device.empty(nodes, nodes.shape[:3], torch.int32, "labels")
     costs = _device.empty(nodes, nodes.shape, nodes.dtype, "costs")
-    workspace = _workspace(problem, options)
-    reports = _device.function("cuda_minimize", nodes.dtype)(
-        problem.core,
-        options,
-        _device.address(start),
-        core_callback(callback, bounded),
-        labels.data_ptr(),
-        costs.data_ptr(),
-        _device.queue(nodes, workspace),
-    )
+    # A callback looks at items one by one.
+    workspace = _workspace(problem, options, nodes.shape[0] if callback is None else 1)
+    with _device.current(nodes):
+        reports = _device.function("cuda_minimize", nodes.dtype)(
+            problem.core,
+            options,
+            _device.address(start),
+            core_callback(callback, bounded),
+            labels.data_ptr(),
+            costs.data_ptr(),
+            _device.queue(nodes, workspace),
+        )
     if not problem.batched:
         labels, costs = labels[0], costs[0]
     convert = _device.like(unary)
@@ -79,10 +81,11 @@ def energy(
     given = _labels("labels", labels, problem)
     options = _core.Options()
     options.solver = _core.Solver.icm
-    workspace = _workspace(problem, options)
-    energies = _device.function("cuda_energy", problem.unary.dtype)(
-        problem.core, given.data_ptr(), _device.queue(problem.unary, workspace)
-    )
+    workspace = _workspace(problem, options, problem.unary.shape[0])
+    with _device.current(problem.unary):
+        energies = _device.function("cuda_energy", problem.unary.dtype)(
+            problem.core, given.data_ptr(), _device.queue(problem.unary, workspace)
+        )
     return np.array(energies) if problem.batched else float(energies[0])
 
 
@@ -93,8 +96,10 @@ def _problem(unary: Any, pairwise: Any, weights: Any, connectivity: int) -> _Pro
     batched = tensor.dim() == 4
     dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     nodes = (tensor if batched else tensor.unsqueeze(0)).to(dtype).contiguous()
-    if isinstance(pairwise, torch.Tensor):
-        pairwise = pairwise.detach().cpu().numpy()
+    if on_device(pairwise):
+        table = _tensor("pairwise", pairwise)
+        _same_device("pairwise", table, nodes)
+        pairwise = table.double().cpu().numpy()
     weight, edges = _weights(weights, nodes, batched, connectivity)
     core = _device.problem(
         nodes, as_potential(pairwise)._to_core(), None, weight, edges, int(connectivity)
@@ -114,6 +119,10 @@ def _tensor(name: str, x: Any) -> torch.Tensor:
             "there first"
         )
     tensor = _device.as_tensor(name, x)
+    if tensor.layout != torch.strided:
+        raise TypeError(
+            f"{name}: expected a dense array, got layout {tensor.layout}; use to_dense()"
+        )
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real numbers, got dtype {tensor.dtype}")
     return tensor
@@ -136,9 +145,11 @@ def _weights(
 ) -> tuple[float, torch.Tensor | None]:
     if isinstance(weights, numbers.Real) and not isinstance(weights, bool):
         return _minimize.check_weight(weights), None
-    if isinstance(weights, (np.ndarray, np.generic, torch.Tensor)) and weights.ndim == 0:
-        return _minimize.check_weight(weights.item()), None
+    if getattr(weights, "ndim", None) == 0 and not on_device(weights):  # as torch does
+        return _weights(to_numpy("weights", weights).item(), unary, batched, connectivity)
     tensor = _tensor("weights", weights)
+    if tensor.dim() == 0:
+        return _weights(tensor.item(), unary, batched, connectivity)
     _same_device("weights", tensor, unary)
     _minimize.check_weights_shape(tensor.shape, unary.shape, batched, connectivity)
     shaped = tensor.unsqueeze(0) if tensor.dim() == 3 else tensor
@@ -155,15 +166,13 @@ def _labels(name: str, labels: Any, problem: _Problem) -> torch.Tensor:
         raise ValueError(
             f"{name}: expected shape {list(expected)} as in unary, got {list(tensor.shape)}"
         )
-    low, high = (int(x) for x in tensor.aminmax())
+    low, high = torch.stack(tensor.long().aminmax()).tolist()
     count = problem.unary.shape[3]
     if low < 0 or high >= count:
         raise ValueError(f"{name}: expected labels 0..{count - 1}, got {low}..{high}")
     return tensor.to(torch.int32).contiguous().reshape(problem.unary.shape[:3])
 
 
-def _workspace(problem: _Problem, options: Any) -> torch.Tensor:
+def _workspace(problem: _Problem, options: Any, items: int) -> torch.Tensor:
     count = _device.function("cuda_workspace_bytes", problem.unary.dtype)
-    return _device.workspace(
-        problem.unary, lambda items: count(problem.core, options, items), problem.unary.shape[0]
-    )
+    return _device.workspace(problem.unary, lambda some: count(problem.core, options, some), items)

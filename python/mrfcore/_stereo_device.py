@@ -39,7 +39,8 @@ def cost_volume(left: Any, right: Any, options: Any, dtype: npt.DTypeLike) -> An
     volume = _device.empty(pairs.left, shape, torch.float32, f"a cost volume {list(shape)}")
     workspace = _workspace("cuda_cost_volume_workspace_bytes", pairs, options)
     queue = _device.queue(pairs.left, workspace)
-    _core.cuda_cost_volume(pairs.core, options, volume.data_ptr(), queue)
+    with _device.current(pairs.left):
+        _core.cuda_cost_volume(pairs.core, options, volume.data_ptr(), queue)
     return _device.like(left)(volume.double() if dtype == np.float64 else volume)
 
 
@@ -52,13 +53,9 @@ def sgm(left: Any, right: Any, settings: SGMSettings) -> tuple[Any, Any]:
     labels = _device.empty(pairs.left, shape, torch.int32, "labels")
     disparity = _device.empty(pairs.left, shape, torch.float32, "disparities")
     workspace = _workspace("cuda_sgm_workspace_bytes", pairs, options)
-    _core.cuda_sgm(
-        pairs.core,
-        options,
-        labels.data_ptr(),
-        disparity.data_ptr(),
-        _device.queue(pairs.left, workspace),
-    )
+    queue = _device.queue(pairs.left, workspace)
+    with _device.current(pairs.left):
+        _core.cuda_sgm(pairs.core, options, labels.data_ptr(), disparity.data_ptr(), queue)
     convert = _device.like(left)
     if left.ndim < 4:
         disparity, labels = disparity[0], labels[0]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _core
+from mrfcore._arrays import to_numpy
 
 __all__ = [
     "Cauchy",
@@ -193,6 +194,8 @@ def as_potential(pairwise: object) -> Potential:
             f"pairwise: expected an object, got the class {pairwise.__name__}; "
             f"write {pairwise.__name__}(...)"
         )
+    if hasattr(pairwise, "__dlpack__"):  # np.asarray does not say what a GPU's or torch's lacks
+        return Table(to_numpy("pairwise", pairwise))
     if isinstance(pairwise, (str, bytes)) or not (
         hasattr(pairwise, "__array__") or isinstance(pairwise, (list, tuple))
     ):

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,6 +202,142 @@ def test_mixtures_are_refused(device: Any) -> None:
             mrfcore.minimize(device.put(unary), mrfcore.Potts(), device.put(weights[:, :1]))
 
 
+class OtherArray:
+    """An array of a library that has nothing but DLPack."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor, self.shape, self.ndim = tensor, tuple(tensor.shape), tensor.ndim
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.tensor.__dlpack_device__()
+
+
+def test_arrays_of_any_library(device: Any) -> None:
+    unary, _ = instance()
+    table = torch.tensor(POTENTIALS["table"].table(5))
+    expected = mrfcore.minimize(unary, POTENTIALS["table"], 0.75, iterations=2)
+    with device.active():
+        for weight in (OtherArray(device.put(torch.tensor(0.75))), np.float32(0.75)):
+            for v in (OtherArray(device.put(table)), device.put(table), table.numpy()):
+                found = mrfcore.minimize(device.put(unary), v, weight, iterations=2)
+                assert torch.equal(found.labels.cpu(), expected.labels)
+
+
+def test_arguments_are_refused_by_name(device: Any) -> None:
+    unary, weights = instance()
+    with device.active():
+        unary, weights = device.put(unary), device.put(weights)
+        scalar = weights[0, 0, 0, 0]
+        for name, arguments in {
+            "weights: requires a gradient": (unary, mrfcore.Potts(), scalar.requires_grad_()),
+            "weights: expected .* got a bool": (unary, mrfcore.Potts(), weights[0, 0, 0, 0] > 0),
+            "weights: expected real": (unary, mrfcore.Potts(), weights[0, 0, 0, 0] * 1j),
+            "pairwise: requires a gradient": (unary, unary[0, 0, :5].requires_grad_()),
+            "unary: expected a dense array": (unary.detach().to_sparse(), mrfcore.Potts()),
+        }.items():
+            with pytest.raises(TypeError, match=name):
+                mrfcore.minimize(*arguments)
+        with pytest.raises(TypeError, match="threads: expected"):
+            mrfcore.energy(unary[..., 0].int(), unary.detach(), mrfcore.Potts(), threads="two")
+
+
+def test_heads_of_long_rows_have_room(device: Any) -> None:
+    unary = torch.tensor(np.random.default_rng(1).uniform(0, 4, (1, 2, 700)))
+    options = {"solver": "sgm", "head": "zero", "iterations": 2}
+    expected = mrfcore.minimize(unary, mrfcore.Potts(), **options)
+    with device.active():
+        found = mrfcore.minimize(device.put(unary), mrfcore.Potts(), **options)
+    assert torch.equal(found.costs.cpu(), expected.costs)
+
+
+@pytest.mark.parametrize("watch", [{"trace": True}, {"callback": lambda _: False}])
+def test_one_by_one_takes_memory_of_one(
+    device: Any, watch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mrfcore import _device
+
+    asked = []
+    original = _device.empty
+
+    def empty(like: Any, shape: Any, dtype: Any, what: str) -> Any:
+        if what == "messages":
+            asked.append(shape)
+        return original(like, shape, dtype, what)
+
+    monkeypatch.setattr(_device, "empty", empty)
+    with device.active():
+        for batch in (1, 3):
+            unary = device.put(instance(batch=batch)[0])
+            mrfcore.minimize(unary, mrfcore.Potts(), iterations=1, **watch)
+    assert asked[0] == asked[1]
+
+
+def test_what_does_not_fit_is_done_in_parts(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mrfcore import _device
+
+    refused = []
+    original = _device.empty
+
+    def empty(like: Any, shape: Any, dtype: Any, what: str) -> Any:
+        if what == "messages" and shape > limit:
+            refused.append(shape)
+            raise MemoryError(what)
+        return original(like, shape, dtype, what)
+
+    unary, weights = instance(batch=5)
+    expected = mrfcore.minimize(unary, mrfcore.Potts(), weights)
+    monkeypatch.setattr(_device, "empty", empty)
+    with device.active():
+        limit = 40_000
+        found = mrfcore.minimize(device.put(unary), mrfcore.Potts(), device.put(weights))
+        assert refused
+        limit = 100
+        with pytest.raises(MemoryError, match="messages"):
+            mrfcore.minimize(device.put(unary), mrfcore.Potts(), device.put(weights))
+    assert torch.equal(found.labels.cpu(), expected.labels)
+
+
+def test_the_driver_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mrfcore import _core, _device
+
+    asked = []
+
+    def status() -> dict[str, Any]:
+        asked.append(1)
+        return {"available": False, "reason": "no driver"}
+
+    _device._why_unavailable.cache_clear()
+    monkeypatch.setattr(_core, "cuda_status", status)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"unary: is on a GPU, but .*: no driver"):
+            _device.require_back_end("unary")
+    _device._why_unavailable.cache_clear()
+    assert len(asked) == 1
+
+
+def test_the_loader_finds_a_library_that_is_not_beside(device: Any, tmp_path: Path) -> None:
+    from mrfcore import _core
+
+    name = "libmrfcore_cuda.so"
+    if device.type == "cuda" or (Path(_core.__file__).parent / name).exists():
+        pytest.skip("the package has a library of its own")
+    (tmp_path / name).symlink_to(os.environ["MRFCORE_CUDA_LIBRARY"])
+    environment = {k: v for k, v in os.environ.items() if k != "MRFCORE_CUDA_LIBRARY"}
+    says = "import mrfcore.cuda; s = mrfcore.cuda.status(); print(s['emulated'], s['reason'])"
+    for folder, expected in (("", "True"), ("none", "False this build of mrfcore has no CUDA")):
+        done = subprocess.run(
+            [sys.executable, "-c", says],
+            env=environment | {"LD_LIBRARY_PATH": str(tmp_path / folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(expected)
+
+
 # ---------------------------------------------------------------- layers
 
 
@@ -322,6 +462,20 @@ def test_compiled(device: Any) -> None:
             device.put(layout(unary)), device.put(weights)
         )
     torch.testing.assert_close(found.detach().cpu(), expected.detach())
+
+
+def test_another_device_stays_current(device: Any) -> None:
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    unary, weights = instance(dtype=torch.float32)
+    expected = mrfcore.minimize(unary, mrfcore.Potts(), weights)
+    there = unary.to("cuda:1"), weights.to("cuda:1")
+    found = mrfcore.minimize(there[0], mrfcore.Potts(), there[1])
+    assert found.labels.device == there[0].device
+    assert torch.equal(found.labels.cpu(), expected.labels)
+    costs = ops.message_passing(layout(there[0]).requires_grad_(), mrfcore.Potts(), there[1])
+    costs.sum().backward()
+    assert torch.cuda.current_device() == 0
 
 
 def test_streams_and_graphs(device: Any) -> None:

@@ -29,16 +29,16 @@ struct Device {
 };
 
 struct Status {
-  bool built = false;      ///< the library of kernels is there and fits this one
-  bool available = false;  ///< and there is a GPU that it can use
-  bool emulated = false;   ///< it runs on the CPU, on host memory (tests)
-  std::string reason;      ///< why not, where it is not available
+  bool built = false;           ///< the library of kernels is there and fits this one
+  bool available = false;       ///< and there is a GPU that it can use
+  bool emulated = false;        ///< it runs on the CPU, on host memory (tests)
+  std::string reason;           ///< why not, where it is not available
   int driver = 0, runtime = 0;  ///< CUDA versions as 1000 major + 10 minor
   std::vector<Device> devices;
 };
 
-/// What there is. Never throws for want of a GPU. MRFCORE_CUDA_LIBRARY names the library's file; else
-/// it is looked for beside this one.
+/// What there is. Never throws for want of a GPU. MRFCORE_CUDA_LIBRARY names the library's file;
+/// else it is looked for beside this one, then where the dynamic loader looks.
 Status status();
 
 /// Where a call's work goes.
@@ -56,19 +56,22 @@ struct DeviceInputs {
   const T* weight = nullptr;  ///< weight of every edge
 };
 
-/// Working memory of minimize() for `items` of the batch at a time.
+/// Working memory of minimize() for `items` of the batch at a time; for one where they run one by
+/// one.
 template <class T>
 int64_t workspace_bytes(const Problem<T>& problem, const Options& options, int64_t items);
 
-/// minimize() on the device, as many items side by side as the workspace holds, but one by one where
-/// energies are looked at between iterations. Returns when results are there. Differences
-/// from the CPU: truncated quadratic terms of more than 128 labels cost O(L band); mean field and
-/// energies sum in another order. Labels per node: at most what kernels.hpp says.
+/// minimize() on the device, as many items side by side as the workspace holds, but one by one
+/// where energies are looked at between iterations. Returns when results are there; where it
+/// throws, work may still be under way in the stream. Differences from the CPU: truncated quadratic
+/// terms of more than 128 labels cost O(L band); mean field and energies sum in another order. Rows
+/// of labels must fit into a block's shared memory (std::invalid_argument).
 template <class T>
 std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& options,
                                  const Outputs<T>& outputs, const Queue& queue);
 
-/// E(labels) per item; labels on the device, in 0 .. L - 1 (not checked).
+/// E(labels) per item; labels on the device, in 0 .. L - 1 (not checked). The workspace is that of
+/// Solver::ICM.
 template <class T>
 std::vector<double> energy(const Problem<T>& problem, const int32_t* labels, const Queue& queue);
 

@@ -56,13 +56,14 @@ class DeviceCall:
         costs = _device.empty(self.unary, self.unary.shape, self.unary.dtype, "costs")
         tape = _device.empty(self.unary, size, torch.uint8, "what backward needs")
         workspace = self._workspace(None)
-        self._function("forward")(
-            self.problem,
-            self.options,
-            costs.data_ptr(),
-            tape.data_ptr() if keep_tape else 0,
-            _device.queue(self.unary, workspace),
-        )
+        with _device.current(self.unary):
+            self._function("forward")(
+                self.problem,
+                self.options,
+                costs.data_ptr(),
+                tape.data_ptr() if keep_tape else 0,
+                _device.queue(self.unary, workspace),
+            )
         return costs, tape
 
     def backward(
@@ -83,11 +84,12 @@ class DeviceCall:
         )
         grad = grad_costs.detach().contiguous()
         workspace = self._workspace(wanted)
-        self._function("backward")(
-            self.problem,
-            self.options,
-            tape.data_ptr(),
-            grad.data_ptr(),
-            wanted,
-            _device.queue(self.unary, workspace),
-        )
+        with _device.current(self.unary):
+            self._function("backward")(
+                self.problem,
+                self.options,
+                tape.data_ptr(),
+                grad.data_ptr(),
+                wanted,
+                _device.queue(self.unary, workspace),
+            )

@@ -77,8 +77,9 @@ def message_passing(
     Returns:
         Costs [B, L, H, W] in channels_last, dtype of `unary` (float32 for half types under
         autocast); -costs are logits. On a GPU, work is enqueued on torch's current stream and
-        nothing waits; what the CPU refuses (NaN, -inf, 1e26 and more, weights below 0) makes all
-        costs of its item NaN. The same bits every time, on either.
+        nothing waits, unless a scalar weight or a table has to be copied there; what the CPU
+        refuses (NaN, -inf, 1e26 and more, weights below 0) makes all costs of its item NaN. The
+        same bits every time, on either.
 
     Raises:
         ValueError: wrong shape or value; the message names the argument.
