@@ -324,21 +324,20 @@ def last_words(log: Path, part: str) -> str:
 
 
 def capability() -> str | None:
-    """Of the first GPU, such as 9.0; by nvidia-smi, else by torch."""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader", "--id=0"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    """Of the first GPU that programs are given, such as 9.0; by nvidia-smi, else by torch."""
+    query = "import torch; print('%d.%d' % torch.cuda.get_device_capability(0))"
+    commands = [[sys.executable, "-c", query]]  # in a process of its own: it takes the GPU's memory
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:  # of which nvidia-smi knows nothing
+        smi = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader", "--id=0"]
+        commands.insert(0, smi)
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            continue
         if re.fullmatch(r"\d+\.\d+", done.stdout.strip()):
             return done.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        pass
-    if not installed("torch"):
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    return "{}.{}".format(*torch.cuda.get_device_capability(0))
+    return None
 
 
 def installed(module: str) -> bool:

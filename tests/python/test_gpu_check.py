@@ -207,3 +207,24 @@ def test_what_runs_on_a_gpu_needs_numpy_and_torch_only() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, "9.0"), ("1", "8.6"), ("", None)])
+def test_the_gpu_is_that_which_programs_are_given(
+    visible: str | None, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvidia-smi lists a GPU of 9.0 first; torch sees what CUDA_VISIBLE_DEVICES names."""
+    script = '#!/bin/sh\ncase "$*" in %s) echo %s ;; *) exit 1 ;; esac\n'
+    for name, text in {
+        "nvidia-smi": script % ("*compute_cap*", "9.0"),
+        "python": script % ("*get_device_capability*", "8.6") if visible != "" else "exit 1\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(gpu_check.sys, "executable", str(tmp_path / "python"))
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_check.capability() == expected
