@@ -25,7 +25,6 @@ class DeviceBackend final : public Backend<T> {
 
   const DevicePotential<T>& potential() const { return potential_; }
   const Functions& functions() const { return functions_; }
-  const Batch& batch() const { return batch_; }
   Stream stream() const { return stream_; }
   void check(int code, const char* operation) const { cuda::check(functions_, code, operation); }
 
