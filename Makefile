@@ -9,8 +9,8 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
 # The GPU back-end takes nvcc some ten minutes: OFF here, AUTO (where nvcc is) for CI and for what
-# users install with pip.
-CUDA ?= OFF
+# users install with pip. Not from the environment, where CUDA is often a folder.
+CUDA := OFF
 # ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
 TSAN_CXX ?= clang++
 # On CI the bindings, too, are compiled with warnings as errors.
