@@ -12,6 +12,7 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr const char* kFile = "libmrfcore_cuda.so";
+constexpr int kLeastCapability = 8;  // of cuda/CMakeLists.txt
 
 /// The file beside the library or program that this code is part of.
 std::string file_beside() {
@@ -99,8 +100,10 @@ Status status() {
     DeviceProperties p{};
     if (f->runtime.properties(device, &p) != 0) continue;
     s.devices.push_back({p.name, p.major, p.minor, p.multiprocessors, p.memory});
+    s.available = s.available || p.major >= kLeastCapability;
   }
-  s.available = true;
+  if (!s.available)
+    s.reason = "no GPU of compute capability " + std::to_string(kLeastCapability) + ".0 or later";
   return s;
 }
 
