@@ -6,6 +6,7 @@
 #include "mrfcore/disparity.hpp"
 #include "mrfcore/error.hpp"
 #include "mrfcore/layer.hpp"
+#include "mrfcore/mean_shift.hpp"
 #include "mrfcore/minimize.hpp"
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"

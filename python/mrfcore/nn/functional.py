@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dense differentiable operators as functions; one page each in docs/operators."""
+
+from __future__ import annotations
+
+from mrfcore._torch import require_torch
+
+require_torch("mrfcore.nn.functional")
+
+from mrfcore.ops.mean_shift import (  # noqa: E402
+    kappa_from_margin,
+    mean_shift,
+    mean_shift_euclid,
+)
+
+__all__ = [
+    "kappa_from_margin",
+    "mean_shift",
+    "mean_shift_euclid",
+]
