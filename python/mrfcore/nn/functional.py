@@ -12,9 +12,12 @@ from mrfcore.ops.mean_shift import (  # noqa: E402
     mean_shift,
     mean_shift_euclid,
 )
+from mrfcore.ops.pairwise_margin import pairwise_margin_loss, sample_points  # noqa: E402
 
 __all__ = [
     "kappa_from_margin",
     "mean_shift",
     "mean_shift_euclid",
+    "pairwise_margin_loss",
+    "sample_points",
 ]
