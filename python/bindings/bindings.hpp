@@ -12,3 +12,4 @@ void bind_cuda(nanobind::module_& m);
 void bind_cuda_stereo(nanobind::module_& m);
 void bind_cost_volume(nanobind::module_& m);
 void bind_disparity(nanobind::module_& m);
+void bind_superpixel(nanobind::module_& m);

@@ -26,4 +26,5 @@ NB_MODULE(_core, m) {
   bind_cost_volume(m);
   bind_cuda_stereo(m);
   bind_disparity(m);
+  bind_superpixel(m);
 }

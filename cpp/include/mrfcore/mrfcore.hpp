@@ -12,4 +12,5 @@
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"
 #include "mrfcore/runtime.hpp"
+#include "mrfcore/superpixel.hpp"
 #include "mrfcore/version.hpp"

@@ -13,11 +13,19 @@ from mrfcore.ops.mean_shift import (  # noqa: E402
     mean_shift_euclid,
 )
 from mrfcore.ops.pairwise_margin import pairwise_margin_loss, sample_points  # noqa: E402
+from mrfcore.ops.superpixel import (  # noqa: E402
+    logit_consistency,
+    superpixel_pool,
+    superpixel_unpool,
+)
 
 __all__ = [
     "kappa_from_margin",
+    "logit_consistency",
     "mean_shift",
     "mean_shift_euclid",
     "pairwise_margin_loss",
     "sample_points",
+    "superpixel_pool",
+    "superpixel_unpool",
 ]

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling over superpixels, unpooling, and both at once (Eq 4.13-4.14)."""
+
+from __future__ import annotations
+
+import torch
+
+from mrfcore._scalars import _choice, _integer, _threads
+from mrfcore.ops._superpixel_library import consistency_op, maximum_op, pool_op, unpool_op
+
+__all__ = ["logit_consistency", "superpixel_pool", "superpixel_unpool"]
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def superpixel_pool(
+    x: torch.Tensor,
+    ids: torch.Tensor,
+    num: int | None = None,
+    reduce: str = "mean",
+    *,
+    threads: int | None = None,
+) -> torch.Tensor:
+    """Mean, sum or maximum of `x` over every superpixel (Eq 4.13, the sparse encoder).
+
+    O(C H W) time; beside the result, memory for the runs of equal ids of a row and a quarter of
+    four planes at most. Sums have one order: the same bits for any number of threads.
+
+    Args:
+        x: [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
+        ids: [B, H, W] int32 or int64, the superpixel 0..num-1 of every pixel, each image of its
+            own; `superpixel_relabel` makes such ids of any others.
+        num: how many superpixels, S. None: the largest id + 1, which looks at the ids and so gives
+            torch.compile no size to go by.
+        reduce: "mean", "sum" or "max". A maximum's gradient goes to its first pixel; NaN spreads.
+        threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
+
+    Returns:
+        [B, C, S], dtype of `x`. Empty superpixels are 0 and pass no gradient. Differentiable any
+        number of times.
+
+    Raises:
+        ValueError: wrong shapes, ids out of range; the message names the argument.
+        TypeError: wrong types, dtypes or devices.
+    """
+    _check_values("x", x, 4, "[B, C, H, W]")
+    _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
+    kind = _choice("reduce", reduce, ("mean", "sum", "max"))
+    if num is None:
+        num = max(1, int(ids.max()) + 1)  # negative ones are refused below
+    elif not isinstance(num, torch.SymInt) and _integer("num", num) < 1:
+        raise ValueError(f"num: expected a number >= 1, got {num}")
+    count = _threads(threads)
+    values = _computed(x)
+    if kind == "max":
+        z = maximum_op(values, ids, num, count)[0]
+    else:
+        z = pool_op(values, ids, num, kind == "mean", count)
+    return z.to(x.dtype)
+
+
+def superpixel_unpool(
+    z: torch.Tensor, ids: torch.Tensor, *, threads: int | None = None
+) -> torch.Tensor:
+    """Every pixel gets the value of its superpixel (Eq 4.14, the decoder).
+
+    The adjoint of `superpixel_pool(..., reduce="sum")`. O(C H W) time, no memory beside the result
+    but the runs of equal ids.
+
+    Args:
+        z: [B, C, S] on the CPU. float16 and bfloat16 go through float32, without loss.
+        ids: [B, H, W] int32 or int64, in 0..S-1.
+        threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
+
+    Returns:
+        [B, C, H, W], dtype of `z`. Differentiable any number of times.
+
+    Raises:
+        ValueError: wrong shapes, ids out of range; the message names the argument.
+        TypeError: wrong types, dtypes or devices.
+    """
+    _check_values("z", z, 3, "[B, C, S]")
+    _check_ids(ids, z.shape[0], None, "z", z)
+    return unpool_op(_computed(z), ids, False, _threads(threads)).to(z.dtype)
+
+
+def logit_consistency(
+    x: torch.Tensor,
+    ids: torch.Tensor,
+    valid: torch.Tensor | None = None,
+    *,
+    empty: str = "keep",
+    threads: int | None = None,
+) -> torch.Tensor:
+    """Replace every pixel by the mean of its superpixel: Eq 4.13-4.14 in one pass.
+
+    Without `valid` an orthogonal projection: applying it twice changes nothing more (but rounding),
+    it keeps the sum over each superpixel, and its gradient is the same operation.
+
+    Args:
+        x: logits [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
+        ids: [B, H, W] int32 or int64, 0 and above, each image of its own. Fastest where they count
+            from 0: memory grows with the largest.
+        valid: [B, H, W] bool: only these pixels count in the means, all pixels get them. None: all
+            count. A mask made from true labels tells the network where they are: leave it out when
+            testing.
+        empty: what a superpixel without a valid pixel gets: "keep" its own logits, or "zero".
+        threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
+
+    Returns:
+        [B, C, H, W], dtype of `x`; all pixels of a superpixel have the same bits, hence the same
+        label. Differentiable any number of times.
+
+    Raises:
+        ValueError: wrong shapes, negative ids; the message names the argument.
+        TypeError: wrong types, dtypes or devices.
+    """
+    _check_values("x", x, 4, "[B, C, H, W]")
+    _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
+    if valid is not None:
+        if not isinstance(valid, torch.Tensor) or valid.dtype != torch.bool:
+            got = valid.dtype if isinstance(valid, torch.Tensor) else type(valid).__name__
+            raise TypeError(f"valid: expected a bool tensor [B, H, W], got {got}")
+        _check_same("valid", valid, "ids", ids)
+    keep = _choice("empty", empty, ("keep", "zero")) == "keep"
+    return consistency_op(_computed(x), ids, valid, keep, False, _threads(threads)).to(x.dtype)
+
+
+# ---------------------------------------------------------------- checks
+
+
+def _computed(x: torch.Tensor) -> torch.Tensor:
+    """In a type that the kernels have."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _check_values(name: str, x: object, dims: int, shape: str) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name}: expected a tensor {shape}, got {type(x).__name__}")
+    if x.dtype not in _FLOATS:
+        raise TypeError(
+            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
+        )
+    if x.dim() != dims or 0 in x.shape:
+        raise ValueError(
+            f"{name}: expected {shape}, all sizes at least 1, got shape {list(x.shape)}"
+        )
+    if x.device.type != "cpu":
+        raise TypeError(
+            f"{name}: expected a tensor on the CPU, got one on {x.device}; superpixels have no "
+            f"kernel for {x.device.type} yet: pass {name}.cpu()"
+        )
+
+
+def _check_ids(
+    ids: object, batch: int, size: torch.Size | None, name: str, of: torch.Tensor
+) -> None:
+    if not isinstance(ids, torch.Tensor):
+        raise TypeError(f"ids: expected a tensor [B, H, W], got {type(ids).__name__}")
+    if ids.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"ids: expected int32 or int64, got dtype {ids.dtype}")
+    if ids.device != of.device:
+        raise TypeError(f"ids: expected a tensor on {of.device} as {name}, got one on {ids.device}")
+    fits = ids.dim() == 3 and ids.shape[0] == batch and 0 not in ids.shape
+    if not fits or (size is not None and ids.shape[1:] != size):
+        wanted = [batch, *size] if size is not None else [batch, "H", "W"]
+        raise ValueError(
+            f"ids: expected shape {wanted} with {name} of shape {list(of.shape)}, got "
+            f"{list(ids.shape)}"
+        )
+
+
+def _check_same(name: str, x: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    if x.device != other.device:
+        raise TypeError(
+            f"{name}: expected a tensor on {other.device} as {other_name}, got one on {x.device}"
+        )
+    if x.shape != other.shape:
+        raise ValueError(
+            f"{name}: expected shape {list(other.shape)} as {other_name}, got {list(x.shape)}"
+        )
