@@ -12,4 +12,5 @@ void bind_cuda(nanobind::module_& m);
 void bind_cuda_stereo(nanobind::module_& m);
 void bind_cost_volume(nanobind::module_& m);
 void bind_disparity(nanobind::module_& m);
+void bind_filter_flow(nanobind::module_& m);
 void bind_superpixel(nanobind::module_& m);

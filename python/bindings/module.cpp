@@ -26,5 +26,6 @@ NB_MODULE(_core, m) {
   bind_cost_volume(m);
   bind_cuda_stereo(m);
   bind_disparity(m);
+  bind_filter_flow(m);
   bind_superpixel(m);
 }

@@ -5,6 +5,7 @@
 #include "mrfcore/cost_volume.hpp"
 #include "mrfcore/disparity.hpp"
 #include "mrfcore/error.hpp"
+#include "mrfcore/filter_flow.hpp"
 #include "mrfcore/layer.hpp"
 #include "mrfcore/mean_shift.hpp"
 #include "mrfcore/minimize.hpp"

@@ -7,6 +7,11 @@ from mrfcore._torch import require_torch
 
 require_torch("mrfcore.nn.functional")
 
+from mrfcore.ops.filter_flow import (  # noqa: E402
+    expected_flow,
+    filter_flow,
+    filter_flow_transpose,
+)
 from mrfcore.ops.mean_shift import (  # noqa: E402
     kappa_from_margin,
     mean_shift,
@@ -20,6 +25,9 @@ from mrfcore.ops.superpixel import (  # noqa: E402
 )
 
 __all__ = [
+    "expected_flow",
+    "filter_flow",
+    "filter_flow_transpose",
     "kappa_from_margin",
     "logit_consistency",
     "mean_shift",
