@@ -13,4 +13,5 @@ void bind_cuda_stereo(nanobind::module_& m);
 void bind_cost_volume(nanobind::module_& m);
 void bind_disparity(nanobind::module_& m);
 void bind_filter_flow(nanobind::module_& m);
+void bind_warp(nanobind::module_& m);
 void bind_superpixel(nanobind::module_& m);

@@ -27,5 +27,6 @@ NB_MODULE(_core, m) {
   bind_cuda_stereo(m);
   bind_disparity(m);
   bind_filter_flow(m);
+  bind_warp(m);
   bind_superpixel(m);
 }

@@ -15,3 +15,4 @@
 #include "mrfcore/runtime.hpp"
 #include "mrfcore/superpixel.hpp"
 #include "mrfcore/version.hpp"
+#include "mrfcore/warp.hpp"

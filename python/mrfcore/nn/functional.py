@@ -23,11 +23,14 @@ from mrfcore.ops.superpixel import (  # noqa: E402
     superpixel_pool,
     superpixel_unpool,
 )
+from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 
 __all__ = [
+    "compose_flows",
     "expected_flow",
     "filter_flow",
     "filter_flow_transpose",
+    "flow_consistency",
     "kappa_from_margin",
     "logit_consistency",
     "mean_shift",
@@ -36,4 +39,5 @@ __all__ = [
     "sample_points",
     "superpixel_pool",
     "superpixel_unpool",
+    "warp",
 ]

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bilinear warps, composed flows and their consistency (Kong 2019, sections 6.2 to 6.4).
+
+As everywhere in this package, autograd lives outside the torch.library ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from mrfcore import _core
+from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
+
+__all__ = ["compose_flows", "flow_consistency", "warp"]
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_PADDINGS = ("zeros", "replicate")
+
+
+def warp(
+    image: torch.Tensor,
+    flow: torch.Tensor,
+    padding: str = "zeros",
+    *,
+    return_mask: bool = False,
+    threads: int | None = None,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Sample `image` where `flow` points: out[y, x] = image(y + flow_y, x + flow_x), bilinear.
+
+    Integer coordinates are pixel centres. Gradients go to both arguments, the same bits every time;
+    where a coordinate is an integer, the flow's is the derivative to the right. There is no second
+    derivative.
+
+    Args:
+        image: [B, C, H, W] on the CPU.
+        flow: [B, 2, H', W'] in pixels, x first; the result has its size. A flow that is not finite
+            samples NaN.
+        padding: outside the image "zeros", or the nearest pixel of the border, "replicate".
+        return_mask: return also where all four taps lie inside the image.
+        threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
+
+    Returns:
+        [B, C, H', W'], dtype of `image`; computed in float32, in float64 where either tensor is,
+        and returned so under autocast. With `return_mask` also [B, 1, H', W'] of booleans; a tap
+        of weight zero counts as inside.
+
+    Raises:
+        ValueError: wrong shape or value; the message names the argument.
+        TypeError: wrong type, dtype or device.
+    """
+    setup = _Setup(_choice("padding", padding, _PADDINGS), _threads(threads))
+    _flag("return_mask", return_mask)
+    _check("image", image)
+    _check("flow", flow)
+    if flow.shape[1] != 2 or flow.shape[0] != image.shape[0]:
+        raise ValueError(
+            f"flow: expected [B, 2, H, W] with B = {image.shape[0]} as in image, got shape "
+            f"{list(flow.shape)}"
+        )
+    double = torch.float64 in (image.dtype, flow.dtype)
+    dtype = torch.float64 if double else torch.float32
+    out, mask = _Warp.apply(
+        image.to(dtype).contiguous(), flow.to(dtype).contiguous(), return_mask, setup
+    )
+    out = out.to(dtype if torch.is_autocast_enabled(image.device.type) else image.dtype)
+    return (out, mask.unsqueeze(1)) if return_mask else out
+
+
+def compose_flows(
+    flows: Sequence[torch.Tensor],
+    scales: Sequence[float] | None = None,
+    mode: str = "bilinear",
+) -> torch.Tensor:
+    """The flow of going along `flows` one after the other, the last one first (section 6.4).
+
+    For every pixel p of the first level: q = p; for every level, last to first, q += s F(q / s),
+    where pixel centres of a level lie at s (i + 1/2) - 1/2 of the first one. The result is q - p.
+    It is differentiable in all flows. Outside a level, the flow of its border goes on.
+
+    Args:
+        flows: [B, 2, H_l, W_l] each, in pixels of their level, x first: fine to coarse for the
+            levels of a pyramid, or, on one level, the step that is taken last first.
+        scales: pixels of the first level that a pixel of each level is wide, such as 1, 2, 4. None:
+            1 for all, which must then have one size.
+        mode: "bilinear", or "nearest" pixel of a level, which has no gradient for where it is.
+
+    Returns:
+        [B, 2, H_0, W_0].
+
+    Raises:
+        ValueError, TypeError: the message names the argument.
+    """
+    _choice("mode", mode, ("bilinear", "nearest"))
+    factors = _check_levels(flows, scales)
+    first = flows[0]
+    grid = _pixels(first.shape[2], first.shape[3], first)
+    total = torch.zeros_like(first)
+    for flow, scale in zip(reversed(flows), reversed(factors), strict=True):
+        # Where the pixel has come to, in pixels of this level; warp adds the pixel itself.
+        at = (grid + total + 0.5) / scale - 0.5
+        if mode == "nearest":
+            at = at.detach().round()
+        step = warp(flow, at - grid, "replicate")
+        assert isinstance(step, torch.Tensor)
+        total = total + scale * step
+    return total
+
+
+def flow_consistency(
+    forward: torch.Tensor,
+    backward: torch.Tensor,
+    *,
+    epsilon: float = 1e-3,
+    border: int = 0,
+    reduction: str = "mean",
+) -> torch.Tensor:
+    """How far going along `forward` and back along `backward` misses the start (Eq 7.7).
+
+    r(p) = f(p) + b(p + f(p)), penalised by sqrt(|r|^2 + epsilon^2) and averaged over pixels once
+    (the text's formula does it twice). Outside the image, the flow of its border goes on.
+
+    Args:
+        forward: f, [B, 2, H, W] in pixels, x first.
+        backward: b, the same shape.
+        epsilon: of the Charbonnier penalty, > 0; it is the smallest value there is.
+        border: pixels along every side that are left out, 0 or more.
+        reduction: "mean", or "none" for [B, H, W] without the border.
+
+    Raises:
+        ValueError, TypeError: the message names the argument.
+    """
+    _check("forward", forward)
+    _check("backward", backward)
+    if forward.shape[1] != 2 or forward.shape != backward.shape:
+        raise ValueError(
+            f"backward: expected [B, 2, H, W] as forward, got shapes {list(forward.shape)} "
+            f"(forward) and {list(backward.shape)}"
+        )
+    _checked("epsilon", epsilon, lambda e: 0 < e < float("inf"), "a finite number > 0")
+    _choice("reduction", reduction, ("mean", "none"))
+    smallest = min(forward.shape[2:])
+    if not 0 <= 2 * _integer("border", border) < smallest:
+        raise ValueError(
+            f"border: expected 0 or more, less than half of the smallest side {smallest}, got "
+            f"{border}"
+        )
+    back = warp(backward, forward, "replicate")
+    assert isinstance(back, torch.Tensor)
+    residual = forward + back
+    height, width = residual.shape[2:]
+    residual = residual[:, :, border : height - border, border : width - border]
+    penalty = (residual.square().sum(1) + epsilon**2).sqrt()
+    return penalty.mean() if reduction == "mean" else penalty
+
+
+# ---------------------------------------------------------------- checks
+
+
+def _check(name: str, x: object) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    if x.dim() != 4:
+        raise ValueError(f"{name}: expected four dimensions, got shape {list(x.shape)}")
+    if x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError(f"{name}: expected at least one pixel, got shape {list(x.shape)}")
+    if x.device.type != "cpu":
+        raise TypeError(
+            f"{name}: expected a tensor on the CPU, got one on {x.device}; there is no kernel for "
+            f"{x.device.type} yet: pass {name}.cpu()"
+        )
+    if x.dtype not in _FLOATS:
+        raise TypeError(
+            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
+        )
+
+
+def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
+    """The scales."""
+    if not isinstance(flows, (list, tuple)) or not flows:
+        raise TypeError("flows: expected a list of at least one flow [B, 2, H, W]")
+    for i, flow in enumerate(flows):
+        _check(f"flows[{i}]", flow)
+        if flow.shape[:2] != (flows[0].shape[0], 2):
+            raise ValueError(
+                f"flows[{i}]: expected [B, 2, H, W] with B = {flows[0].shape[0]} as in the first, "
+                f"got shape {list(flow.shape)}"
+            )
+        if scales is None and flow.shape != flows[0].shape:
+            raise ValueError(
+                f"scales: expected one number a flow, since flows[{i}] has shape "
+                f"{list(flow.shape)} and the first {list(flows[0].shape)}; got None"
+            )
+    if scales is None:
+        return [1.0] * len(flows)
+    if len(scales) != len(flows):
+        raise ValueError(f"scales: expected {len(flows)} numbers, got {len(scales)}")
+    return [
+        _checked("scales", s, lambda s: 0 < s < float("inf"), "finite numbers > 0") for s in scales
+    ]
+
+
+def _pixels(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
+    """[2, height, width]: x, y of every pixel."""
+    x = torch.arange(width, dtype=like.dtype, device=like.device).expand(height, width)
+    y = torch.arange(height, dtype=like.dtype, device=like.device)[:, None].expand(height, width)
+    return torch.stack([x, y])
+
+
+# ---------------------------------------------------------------- ops
+
+
+class _Setup(NamedTuple):
+    """In the order of the ops' schema."""
+
+    padding: str
+    threads: int
+
+
+torch.library.define(
+    "mrfcore::warp",
+    "(Tensor image, Tensor flow, bool want_mask, str padding, int threads) -> "
+    "(Tensor out, Tensor mask)",
+)
+torch.library.define(
+    "mrfcore::warp_gradient",
+    "(Tensor image, Tensor flow, Tensor grad_out, bool need_image, bool need_flow, str padding, "
+    "int threads) -> (Tensor grad_image, Tensor grad_flow)",
+)
+
+
+def _results(
+    image: torch.Tensor, flow: torch.Tensor, want_mask: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    batch, channels = image.shape[:2]
+    size = flow.shape[2:]
+    mask = image.new_empty((batch, *size) if want_mask else (0,), dtype=torch.bool)
+    return image.new_empty((batch, channels, *size)), mask
+
+
+@torch.library.impl("mrfcore::warp", "cpu")
+def _forward(
+    image: torch.Tensor, flow: torch.Tensor, want_mask: bool, padding: str, threads: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    out, mask = _results(image, flow, want_mask)
+    _core.warp(
+        image.detach().contiguous().numpy(),
+        flow.detach().contiguous().numpy(),
+        getattr(_core.WarpPadding, padding),
+        threads,
+        out.numpy(),
+        mask.view(torch.uint8).numpy() if want_mask else None,
+    )
+    return out, mask
+
+
+@torch.library.register_fake("mrfcore::warp")
+def _forward_fake(
+    image: torch.Tensor,
+    flow: torch.Tensor,
+    want_mask: bool,
+    padding: str,  # noqa: ARG001
+    threads: int,  # noqa: ARG001
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _results(image, flow, want_mask)
+
+
+def _empty_grads(
+    image: torch.Tensor, flow: torch.Tensor, need_image: bool, need_flow: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return (
+        image.new_empty(image.shape if need_image else 0),
+        flow.new_empty(flow.shape if need_flow else 0),
+    )
+
+
+@torch.library.impl("mrfcore::warp_gradient", "cpu")
+def _gradient(
+    image: torch.Tensor,
+    flow: torch.Tensor,
+    grad_out: torch.Tensor,
+    need_image: bool,
+    need_flow: bool,
+    padding: str,
+    threads: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    grad_image, grad_flow = _empty_grads(image, flow, need_image, need_flow)
+    _core.warp_gradient(
+        image.detach().contiguous().numpy(),
+        flow.detach().contiguous().numpy(),
+        grad_out.detach().contiguous().numpy(),
+        getattr(_core.WarpPadding, padding),
+        threads,
+        grad_image.numpy() if need_image else None,
+        grad_flow.numpy() if need_flow else None,
+    )
+    return grad_image, grad_flow
+
+
+@torch.library.register_fake("mrfcore::warp_gradient")
+def _gradient_fake(
+    image: torch.Tensor,
+    flow: torch.Tensor,
+    grad_out: torch.Tensor,  # noqa: ARG001
+    need_image: bool,
+    need_flow: bool,
+    padding: str,  # noqa: ARG001
+    threads: int,  # noqa: ARG001
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _empty_grads(image, flow, need_image, need_flow)
+
+
+# ---------------------------------------------------------------- autograd
+
+
+class _Warp(torch.autograd.Function):
+    """(image, flow, want_mask, setup) -> (out, mask)."""
+
+    @staticmethod
+    def forward(
+        image: torch.Tensor, flow: torch.Tensor, want_mask: bool, setup: _Setup
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.ops.mrfcore.warp(image, flow, want_mask, *setup)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        image, flow, _, ctx.setup = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(image, flow)
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: torch.Tensor | None, _: Any) -> tuple[Any, ...]:
+        if grad_out is None:
+            return (None,) * 4
+        args = (*ctx.saved_tensors, grad_out, *ctx.needs_input_grad[:2])
+        if torch.compiler.is_compiling():  # compiled graphs refuse a second derivative themselves
+            grads = torch.ops.mrfcore.warp_gradient(*args, *ctx.setup)
+        else:
+            grads = _Gradient.apply(*args, ctx.setup)
+        kept = (g if need else None for g, need in zip(grads, args[3:], strict=True))
+        return (*kept, None, None)
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient's op, so that there is an error for double backward."""
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.ops.mrfcore.warp_gradient(*args[:-1], *args[-1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(_: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "warp: second derivatives (double backward, create_graph=True) are not given; got "
+            f"{len(grads)} gradients of gradients"
+        )
