@@ -38,7 +38,10 @@ ADJOINT_LAUNCHED = {"trwp": 12, "isgmr": 11, "sgm": 6}
 # 1/128 clock.
 ADD, SELECT, SHUFFLE, SHARED = 1, 2, 4, 4
 PAIR = ADD + SELECT  # h(m) + V, minimum
-PAIR_WITH_ARGMIN = ADD + 3 * SELECT  # and a comparison and a selection
+# Of tables, the tile of labels that a minimum came from is noted, and then the tile's candidates are
+# computed once more (cuda/table_row.cuh): two loads, a comparison and a selection each.
+TILE_WITH_ARGMIN = ADD + 2 * SELECT
+FOUND_IN_TILE = 2 * SHARED + ADD + 2 * SELECT
 DOUBLING_STEP = 2 * SHUFFLE + ADD + 2 * SELECT
 DOUBLING_STEP_WITH_ARGMIN = 4 * SHUFFLE + 2 * ADD + 6 * SELECT
 # gh(argmin(l)) += g(l) (cuda/scatter.cuh), a label: compared with eight of its bank and added, then
@@ -230,7 +233,9 @@ def work(case: Case, argmin: bool) -> dict[str, float]:
     """min_plus_pairs, and clocks of one multiprocessor."""
     rows, labels = messages(case), int(case["labels"])
     if case["potential"] == "table":
-        a_label = labels * (PAIR_WITH_ARGMIN if argmin else PAIR)
+        tile = 4 if labels <= 64 else 8
+        found = math.ceil(labels / tile) * TILE_WITH_ARGMIN + tile * FOUND_IN_TILE
+        a_label = labels * PAIR + (found if argmin else 0)
         candidates = rows * labels * labels
     else:
         steps = doubling_steps(labels)

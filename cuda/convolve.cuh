@@ -162,8 +162,8 @@ __device__ __forceinline__ bool keeps_minimum(const MinConvolutionPlan<T>& plan,
 }
 
 /// `lowest`: the minimum of h. `row`: NK * 32 elements of shared memory of this warp, used by Shift
-/// and Table.
-template <class T, int NK, bool Argmin>
+/// and Table. Tables: whether the plan may be one; code that is never run costs registers, too.
+template <bool Tables = true, class T, int NK, bool Argmin>
 __device__ __forceinline__ void convolve(const MinConvolutionPlan<T>& plan, bool transposed,
                                          const WarpRow<T, NK>& h, T lowest, T w, T* row,
                                          Convolved<T, NK, Argmin>& out) {
@@ -172,7 +172,9 @@ __device__ __forceinline__ void convolve(const MinConvolutionPlan<T>& plan, bool
 #pragma unroll
     for (int k = 0; k < NK; ++k) row[WarpRow<T, NK>::label(k)] = h.at[k];
     __syncwarp();
-    if (plan.kind == MinConvolutionKind::Table) return table(plan, transposed, row, w, out);
+    if constexpr (Tables) {
+      if (plan.kind == MinConvolutionKind::Table) return table(plan, transposed, row, w, out);
+    }
     shift(plan, row, w, out);
   } else {
     start(out, h);

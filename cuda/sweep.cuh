@@ -17,6 +17,7 @@
 #include "rules.cuh"
 #include "scanlines.cuh"
 #include "soft_row.cuh"
+#include "table_kernels.cuh"
 #include "wide_kernels.cuh"
 
 namespace mrfcore::cuda {
@@ -62,7 +63,7 @@ __device__ __forceinline__ void walk(const SweepParameters<T>& p, const Rule& ru
     // theirs need none.
     T lowest = Rule::kMinimumOfState ? T(0) : row_minimum(h);
     Convolved<T, NK, Argmin> message;
-    convolve(p.plan, backward, h, lowest, w, shared_row, message);
+    convolve<false>(p.plan, backward, h, lowest, w, shared_row, message);
     forbid_padding(message.value, labels);
     if (!Rule::kMinimumOfState && !keeps_minimum(p.plan, w)) lowest = row_minimum(message.value);
     h = rule.node(pixel, node, message.value, lowest);
@@ -142,6 +143,9 @@ int sweep_pair(const cpu::SweepArgs<T>& args, const Batch& batch, Stream stream)
   if (args.shape.labels > kMostLabels<T>) return wide_sweep_pair(args, batch, stream);
   const SweepParameters<T> p{
       args, *args.plan, core::pair_geometry(args.pair, args.shape.height, args.shape.width), batch};
+  if (args.plan->kind == MinConvolutionKind::Table)
+    return table_sweep_pair(args, batch, table_sharing(core::scanlines(p.geometry) * batch.count),
+                            stream);
   return with_labels_per_lane<T>(args.shape.labels, [&]<int NK>() {
     return launch_width<T, NK>(p, static_cast<cudaStream_t>(stream));
   });

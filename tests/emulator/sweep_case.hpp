@@ -27,6 +27,9 @@ struct SweepCase {
   bool first;  ///< SGM: own unary at heads, sums not relative
 };
 
+inline constexpr int kSweepPotentials = 6;
+inline constexpr int kIntegerTable = kSweepPotentials;  ///< for ties
+
 inline Potential sweep_potential(int index, int64_t labels) {
   switch (index) {
     case 0:
@@ -39,11 +42,12 @@ inline Potential sweep_potential(int index, int64_t labels) {
       return Potential::truncated_quadratic(30);
     case 4:
       return Potential::huber(2);
+    case kIntegerTable:
+      return Potential::table(Random(4).array<double>(labels * labels, 3.0, 1.0), labels);
     default:
       return Potential::table(Random(4).array<double>(labels * labels, 3.0, kFine), labels);
   }
 }
-inline constexpr int kSweepPotentials = 6;
 
 /// Volumes and tapes of one pair, rows of `stride` elements.
 template <class T>
