@@ -12,8 +12,9 @@
 //   up to 256     2   L1 and L2           3.4     3.8 (40)
 //   up to 512     1   L1 and L2           4.1     4.6 (40)
 //
-// A scanline a warp, at up to 64 labels: 3.5 and 3.9. In float; doubles have half as many rows, V in
-// shared memory up to 64 labels, and four instructions for an addition and a minimum: 5.3 and 6.2.
+// A scanline a warp, at up to 64 labels: 3.5 and 3.9. In float; doubles have half as many rows, V
+// in shared memory up to 64 labels, and four instructions for an addition and a minimum: 5.3
+// and 6.2.
 //
 // R = 1 where scanlines are few: then R times as many warps keep the multiprocessors busy.
 #pragma once
