@@ -9,6 +9,7 @@
 #include "mrfcore/layer.hpp"
 #include "mrfcore/mean_shift.hpp"
 #include "mrfcore/minimize.hpp"
+#include "mrfcore/mode_seek.hpp"
 #include "mrfcore/pairwise_margin.hpp"
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"
