@@ -113,6 +113,55 @@ def forms(ids: Any, num: int, channels: int) -> dict[str, Callable[[Any], Any]]:
     return found
 
 
+def soft_forms(channels: int, side: int) -> dict[str, Callable[[Any], Any]]:
+    """Of soft associations with cells of 16 pixels; gradients to values and associations.
+
+    The plain forms are those of the superpixel networks in use: one average pooling or one
+    up-sampling per slot, shifted by padding.
+    """
+    import torch
+    from torch.nn.functional import avg_pool2d, interpolate, pad
+
+    from mrfcore.nn import functional
+
+    cell, cells = 16, side // 16
+    q = torch.randn(1, 9, side, side).softmax(1).requires_grad_()
+    z = torch.randn(1, channels, cells * cells).requires_grad_()
+
+    def pooled(values: Any) -> Any:
+        sums = torch.zeros(1, values.shape[1], cells + 2, cells + 2)
+        for k in range(9):
+            part = avg_pool2d(values * q[:, k : k + 1], cell)
+            sums = sums + pad(part, (k % 3, 2 - k % 3, k // 3, 2 - k // 3))
+        return sums[:, :, 1:-1, 1:-1]
+
+    def plain_pool(x: Any) -> Any:
+        return pooled(x) / (pooled(torch.ones_like(x[:, :1])) + 1e-8)
+
+    def plain_unpool(_: Any) -> Any:
+        grid = pad(z.view(1, channels, cells, cells), (1, 1, 1, 1))
+        y = torch.zeros(1, channels, side, side)
+        for k in range(9):
+            seen = grid[:, :, k // 3 : k // 3 + cells, k % 3 : k % 3 + cells]
+            y = y + interpolate(seen, scale_factor=cell) * q[:, k : k + 1]
+        return y
+
+    def with_inputs(form: Callable[[Any], Any], *inputs: Any) -> Callable[[Any], Any]:
+        form.inputs = inputs  # type: ignore[attr-defined]
+        return form
+
+    return {
+        "soft pool/ours": with_inputs(
+            lambda x: functional.soft_superpixel_pool(x, q, cell, threads=1), q
+        ),
+        "soft pool/avg_pool2d x 9": with_inputs(plain_pool, q),
+        "soft unpool/ours": with_inputs(
+            lambda _: functional.soft_superpixel_unpool(z, q, cell, threads=1), q, z
+        ),
+        "soft unpool/interpolate x 9": with_inputs(plain_unpool, q, z),
+    }
+
+
 def compare(side: int, channels: int, num: int, repetitions: int) -> dict[str, Any]:
     """Best seconds of every form, forward and backward."""
     import torch
@@ -124,7 +173,10 @@ def compare(side: int, channels: int, num: int, repetitions: int) -> dict[str, A
     x = torch.randn(1, channels, side, side).requires_grad_()
     best: dict[str, dict[str, float]] = {}
     for _ in range(repetitions):
-        for name, form in forms(ids, count, channels).items():
+        every = forms(ids, count, channels)
+        if count == (side // 16) ** 2 or side < 512:
+            every |= soft_forms(channels, side)
+        for name, form in every.items():
             seconds = once(form, x)
             held = best.setdefault(name, seconds)
             best[name] = {k: min(held[k], seconds[k]) for k in seconds}
@@ -135,12 +187,14 @@ def once(form: Callable[[Any], Any], x: Any) -> dict[str, float]:
     """Processor time of one pass forward, one back."""
     import torch
 
+    more = getattr(form, "inputs", ())
+    inputs = [*more] if len(more) == 2 else [x, *more]  # unpooling does not see x
     start = time.process_time()
     z = form(x)
     middle = time.process_time()
     grad = torch.ones_like(z)
     before = time.process_time()
-    torch.autograd.grad(z, x, grad)
+    torch.autograd.grad(z, inputs, grad)
     end = time.process_time()
     return {
         "forward": middle - start,
@@ -151,7 +205,7 @@ def once(form: Callable[[Any], Any], x: Any) -> dict[str, float]:
 
 def table(cases: list[dict[str, Any]]) -> str:
     """Milliseconds, and how many times ours the others take."""
-    lines = ["   C     S  form                     forward       backward      both"]
+    lines = ["   C     S  form                         forward       backward      both"]
     for case in cases:
         for name, seconds in case["seconds"].items():
             ours = case["seconds"][name.split("/")[0] + "/ours"]
@@ -161,7 +215,7 @@ def table(cases: list[dict[str, Any]]) -> str:
                 for k in ("forward", "backward", "both")
             ]
             lines.append(
-                f"{case['channels']:4d} {case['superpixels']:5d}  {name:24s}" + " ".join(cells)
+                f"{case['channels']:4d} {case['superpixels']:5d}  {name:28s}" + " ".join(cells)
             )
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bindings.hpp"
+#include "mrfcore/soft_superpixel.hpp"
 #include "mrfcore/superpixel.hpp"
 
 namespace nb = nanobind;
@@ -82,6 +83,60 @@ void consistency(const Array<const T, 4>& x, const Ids<Id>& ids, int64_t num,
                                      options, out.data());
 }
 
+/// The grid of `pixels` [B, C, H, W], with z [B, C, S] and nine associations beside it.
+template <class T, class U>
+mrfcore::SoftSuperpixels grid_of(const Array<T, 4>& pixels, const Array<U, 4>& q, size_t z_batch,
+                                 size_t z_channels, size_t z_cells, int64_t cell, int threads) {
+  require(cell >= 1, "cell", "a number >= 1");
+  const mrfcore::SoftSuperpixels grid{.batch = static_cast<int64_t>(pixels.shape(0)),
+                                      .channels = static_cast<int64_t>(pixels.shape(1)),
+                                      .height = static_cast<int64_t>(pixels.shape(2)),
+                                      .width = static_cast<int64_t>(pixels.shape(3)),
+                                      .cell = cell,
+                                      .threads = threads};
+  require(q.shape(0) == pixels.shape(0) && q.shape(1) == 9 && q.shape(2) == pixels.shape(2) &&
+              q.shape(3) == pixels.shape(3),
+          "q", "[B, 9, H, W]");
+  require(z_batch == pixels.shape(0) && z_channels == pixels.shape(1) &&
+              static_cast<int64_t>(z_cells) == grid.rows() * grid.columns(),
+          "z", "[B, C, rows * columns]");
+  return grid;
+}
+
+template <class T>
+void soft_pool(const Array<const T, 4>& q, const Array<const T, 4>& x, int64_t cell, int threads,
+               const Array<T, 3>& z) {
+  const auto grid = grid_of(x, q, z.shape(0), z.shape(1), z.shape(2), cell, threads);
+  const nb::gil_scoped_release release;
+  mrfcore::soft_superpixel_pool<T>(grid, q.data(), x.data(), z.data());
+}
+
+template <class T>
+void soft_unpool(const Array<const T, 4>& q, const Array<const T, 3>& z, int64_t cell, int threads,
+                 const Array<T, 4>& y) {
+  const auto grid = grid_of(y, q, z.shape(0), z.shape(1), z.shape(2), cell, threads);
+  const nb::gil_scoped_release release;
+  mrfcore::soft_superpixel_unpool<T>(grid, q.data(), z.data(), y.data());
+}
+
+template <class T>
+void soft_product(const Array<const T, 4>& x, const Array<const T, 3>& z, int64_t cell, int threads,
+                  const Array<T, 4>& g) {
+  const auto grid = grid_of(x, g, z.shape(0), z.shape(1), z.shape(2), cell, threads);
+  const nb::gil_scoped_release release;
+  mrfcore::soft_superpixel_product<T>(grid, x.data(), z.data(), g.data());
+}
+
+template <class T>
+void define_soft(nb::module_& m) {
+  m.def("soft_superpixel_pool", &soft_pool<T>, "q"_a.noconvert(), "x"_a.noconvert(), "cell"_a,
+        "threads"_a, "z"_a.noconvert());
+  m.def("soft_superpixel_unpool", &soft_unpool<T>, "q"_a.noconvert(), "z"_a.noconvert(), "cell"_a,
+        "threads"_a, "y"_a.noconvert());
+  m.def("soft_superpixel_product", &soft_product<T>, "x"_a.noconvert(), "z"_a.noconvert(), "cell"_a,
+        "threads"_a, "g"_a.noconvert());
+}
+
 template <class T, class Id>
 void define(nb::module_& m) {
   m.def("superpixel_pool", &pool<T, Id>, "x"_a.noconvert(), "ids"_a.noconvert(), "reduce"_a,
@@ -104,4 +159,6 @@ void bind_superpixel(nb::module_& m) {
   define<float, int64_t>(m);
   define<double, int32_t>(m);
   define<double, int64_t>(m);
+  define_soft<float>(m);
+  define_soft<double>(m);
 }

@@ -14,6 +14,7 @@
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"
 #include "mrfcore/runtime.hpp"
+#include "mrfcore/soft_superpixel.hpp"
 #include "mrfcore/superpixel.hpp"
 #include "mrfcore/version.hpp"
 #include "mrfcore/warp.hpp"

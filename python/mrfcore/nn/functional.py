@@ -18,12 +18,17 @@ from mrfcore.ops.mean_shift import (  # noqa: E402
     mean_shift_euclid,
 )
 from mrfcore.ops.pairwise_margin import pairwise_margin_loss, sample_points  # noqa: E402
+from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
+from mrfcore.ops.soft_superpixel import (  # noqa: E402
+    soft_superpixel_pool,
+    soft_superpixel_unpool,
+    superpixel_ids,
+)
 from mrfcore.ops.superpixel import (  # noqa: E402
     logit_consistency,
     superpixel_pool,
     superpixel_unpool,
 )
-from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 
 __all__ = [
     "compose_flows",
@@ -37,6 +42,9 @@ __all__ = [
     "mean_shift_euclid",
     "pairwise_margin_loss",
     "sample_points",
+    "soft_superpixel_pool",
+    "soft_superpixel_unpool",
+    "superpixel_ids",
     "superpixel_pool",
     "superpixel_unpool",
     "warp",
