@@ -38,8 +38,8 @@ ADJOINT_LAUNCHED = {"trwp": 12, "isgmr": 11, "sgm": 6}
 # 1/128 clock.
 ADD, SELECT, SHUFFLE, SHARED = 1, 2, 4, 4
 PAIR = ADD + SELECT  # h(m) + V, minimum
-# Of tables, the tile of labels that a minimum came from is noted, and then the tile's candidates are
-# computed once more (cuda/table_row.cuh): two loads, a comparison and a selection each.
+# Of tables, the tile of labels that a minimum came from is noted, and then that tile's candidates
+# are computed once more (cuda/table_row.cuh): two loads, a comparison and a selection each.
 TILE_WITH_ARGMIN = ADD + 2 * SELECT
 FOUND_IN_TILE = 2 * SHARED + ADD + 2 * SELECT
 DOUBLING_STEP = 2 * SHUFFLE + ADD + 2 * SELECT
@@ -218,8 +218,6 @@ def backward_launches(case: Case) -> int:
     k, d, sweeps = int(case["iterations"]), int(case["connectivity"]), pairs(case)
     launches = setup_launches(case) + sweeps * k
     launches += 1  # gradients of weights cleared
-    if case["batch"] == 1:
-        launches += 1  # ... of one image, as if it shared its weights: added up at the end
     if case["potential"] == "table":
         launches += 3 + 1 + 2 + 1  # tables, bins, what is left behind; bins added up
         launches += 2 * sweeps * k
