@@ -12,13 +12,13 @@ from mrfcore.ops.filter_flow import (  # noqa: E402
     filter_flow,
     filter_flow_transpose,
 )
+from mrfcore.ops.group_points import group_points  # noqa: E402
 from mrfcore.ops.mean_shift import (  # noqa: E402
     kappa_from_margin,
     mean_shift,
     mean_shift_euclid,
 )
 from mrfcore.ops.pairwise_margin import pairwise_margin_loss, sample_points  # noqa: E402
-from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 from mrfcore.ops.soft_superpixel import (  # noqa: E402
     soft_superpixel_pool,
     soft_superpixel_unpool,
@@ -29,6 +29,7 @@ from mrfcore.ops.superpixel import (  # noqa: E402
     superpixel_pool,
     superpixel_unpool,
 )
+from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 
 __all__ = [
     "compose_flows",
@@ -36,6 +37,7 @@ __all__ = [
     "filter_flow",
     "filter_flow_transpose",
     "flow_consistency",
+    "group_points",
     "kappa_from_margin",
     "logit_consistency",
     "mean_shift",
