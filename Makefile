@@ -30,6 +30,9 @@ test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench
 test -z '$(wildcard bench/test_*.py)' || \
   $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
 $(BIN)/python bench/layers.py $(1)
+$(BIN)/python bench/mean_shift.py $(1)
+$(BIN)/python bench/pairwise_margin.py $(1)
+$(BIN)/python bench/cluster.py $(1)
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp cuda python third_party CMakeLists.txt pyproject.toml README.md))
