@@ -246,14 +246,39 @@ void divide_by_counts(const int32_t* counts, int64_t num, T* totals) {
   }
 }
 
-/// The first pixel of each superpixel that has its maximum.
+/// Whether one of 16 values is `value`.
 template <class T>
-void find_winners(const Runs& runs, int64_t num, const T* x, const T* maxima, int64_t* winners) {
+inline bool has(const T* p, T value) {
+  const Block<T> block = Block<T>::at(p);
+  Part<Lane<T>> equal = (Part<Lane<T>>)(block.part[0] == (Part<T>{} + value));
+  for (int i = 1; i < Block<T>::kVectors; ++i) {
+    equal |= (Part<Lane<T>>)(block.part[i] == (Part<T>{} + value));
+  }
+  uint64_t words[kBytes / 8], any = 0;
+  std::memcpy(words, &equal, kBytes);
+  for (const uint64_t word : words) any |= word;
+  return any != 0;
+}
+
+/// Whether a run may hold its superpixel's maximum: pixels behind it may deceive.
+template <class T>
+inline bool may_have(const T* p, int32_t length, T best, const T* end) {
+  if (best != best || end - p < length + kParts) return true;
+  for (int32_t i = 0; i < length; i += kParts) {
+    if (has(p + i, best)) return true;
+  }
+  return false;
+}
+
+/// The first pixel of each superpixel that has its maximum. `end`: how far one may read.
+template <class T>
+void find_winners(const Runs& runs, int64_t num, const T* x, const T* end, const T* maxima,
+                  int64_t* winners) {
   for (int64_t s = 0; s < num; ++s) winners[s] = -1;
   for (const Run* run = runs.begin; run < runs.end; ++run) {
     const int32_t s = run->superpixel();
-    if (winners[s] >= 0) continue;
     const T best = maxima[s];
+    if (winners[s] >= 0 || !may_have(x + run->begin, run->length, best, end)) continue;
     const bool nan = best != best;
     for (int32_t i = run->begin; i < run->begin + run->length; ++i) {
       if (x[i] == best || (nan && x[i] != x[i])) {
@@ -281,7 +306,8 @@ void pool(const SuperpixelArgs& args, const T* x, SuperpixelReduce kind, T* z, i
           if (kind == SuperpixelReduce::Mean) divide_by_counts(counts, num, totals);
           if (!largest) continue;
           if (winners != nullptr) {
-            find_winners(Runs(args, planes.image), num, x + plane * args.pixels, totals,
+            find_winners(Runs(args, planes.image), num, x + plane * args.pixels,
+                         x + args.batch * args.channels * args.pixels, totals,
                          winners + plane * num);
           }
           for (int64_t s = 0; s < num; ++s) totals[s] = counts[s] > 0 ? totals[s] : T(0);

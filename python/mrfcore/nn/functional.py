@@ -29,6 +29,11 @@ from mrfcore.ops.superpixel import (  # noqa: E402
     superpixel_pool,
     superpixel_unpool,
 )
+from mrfcore.ops.superpixel_maps import (  # noqa: E402
+    superpixel_adjacency,
+    superpixel_boundaries,
+    superpixel_relabel,
+)
 from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 
 __all__ = [
@@ -46,8 +51,11 @@ __all__ = [
     "sample_points",
     "soft_superpixel_pool",
     "soft_superpixel_unpool",
+    "superpixel_adjacency",
+    "superpixel_boundaries",
     "superpixel_ids",
     "superpixel_pool",
+    "superpixel_relabel",
     "superpixel_unpool",
     "warp",
 ]
