@@ -31,6 +31,7 @@ test -z '$(wildcard bench/test_*.py)' || \
   $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
 $(BIN)/python bench/layers.py $(1)
 $(BIN)/python bench/mean_shift.py $(1)
+$(BIN)/python bench/filter_flow.py $(1)
 $(BIN)/python bench/pairwise_margin.py $(1)
 $(BIN)/python bench/cluster.py $(1)
 endef

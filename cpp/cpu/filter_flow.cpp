@@ -52,16 +52,8 @@ PaddedImages<T> padded_image(const FilterFlowArgs& a) {
           after};
 }
 
-/// Rows and tiles of all items.
-template <class T, class Body>
-void for_each_tile(const FilterFlowArgs& a, const Body& body) {
-  parallel_strips(a.batch * a.height, a.threads, nullptr, [&](ThreadMemory& memory, int64_t row) {
-    const TileMemory<T> m(memory, a.channels);
-    for (int64_t x = 0; x < a.width; x += kTile) {
-      body(m, make_tile<T>(row / a.height, row % a.height, x, a.width));
-    }
-  });
-}
+/// Rows and columns of the images.
+Extent whole(const FilterFlowArgs& a) { return {a.batch, 0, a.height, 0, a.width}; }
 
 // ---------------------------------------------------------------- forward
 
@@ -148,39 +140,44 @@ void finish_tile(const FilterFlowArgs& a, const Tile& t, const TileMemory<T>& m)
   write(m.flow_y, image_row<T>(a.flow, a, 2, t.item, 1, t.y) + t.x0);
 }
 
-template <class T, class F>
-void forward_tile(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
-                  const TileMemory<T>& m) {
+template <class T>
+void start_tile(const FilterFlowArgs& a, const TileMemory<T>& m) {
   fill(m.sums, a.channels * kTile, T(0));
   fill(m.total, 3 * kTile, T(0));  // and the flow
   fill(m.peak, kTile, -kInfinite<T>);
+}
+
+template <class T, class F>
+void forward_block(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
+                   const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
   const int64_t plane = a.height * a.width, before = low(a.side);
   const bool direct = !a.softmax && t.count == t.padded && a.channels <= kDirectChannels;
-  for_each_block(a.side, [&](int64_t u, int64_t v, int64_t count) {
-    const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
-    Taps<T> taps{m.taps, kTile, count};
-    bool staged = true;
-    if constexpr (sizeof(F) == sizeof(T)) {
-      staged = !direct;
-      if (direct) taps = {filters, plane, count};
-    }
-    if (staged) stage(filters, plane, count, t, m.taps);
-    if (a.softmax) soften(taps, m.taps, m, a.channels, t.padded);
-    if (a.flow != nullptr) add_flow(taps, v - before, u - before, m, t.padded);
-    if (a.channels > 0) {
-      const T* pixels = image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
-      accumulate(taps, pixels, image.plane(), a.channels, 1, m.sums, t.padded);
-    }
-  });
-  finish_tile(a, t, m);
+  const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
+  Taps<T> taps{m.taps, kTile, count};
+  bool staged = true;
+  if constexpr (sizeof(F) == sizeof(T)) {
+    staged = !direct;
+    if (direct) taps = {filters, plane, count};
+  }
+  if (staged) stage(filters, plane, count, t, m.taps);
+  if (a.softmax) soften(taps, m.taps, m, a.channels, t.padded);
+  if (a.flow != nullptr) add_flow(taps, v - before, u - before, m, t.padded);
+  if (a.channels == 0) return;
+  const T* pixels = image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
+  accumulate(taps, pixels, image.plane(), a.channels, 1, m.sums, t.padded);
 }
 
 template <class T, class F>
 void forward(const FilterFlowArgs& a) {
   const PaddedImages<T> image = padded_image<T>(a);
   image.read(static_cast<const T*>(a.image), nullptr, a.channels, a.padding, a.threads);
-  for_each_tile<T>(
-      a, [&](const TileMemory<T>& m, const Tile& t) { forward_tile<T, F>(a, image, t, m); });
+  for_each_strip<T>(
+      whole(a), a.side, a.channels, a.threads,
+      [&](const Tile&, const TileMemory<T>& m) { start_tile(a, m); },
+      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
+        forward_block<T, F>(a, image, t, m, u, v, count);
+      },
+      [&](const Tile& t, const TileMemory<T>& m) { finish_tile(a, t, m); });
 }
 
 // ---------------------------------------------------------------- gradient of the filters
@@ -215,9 +212,8 @@ void soften_gradient(const TileMemory<T>& m, const T* logits, T* row, int64_t n)
   }
 }
 
-template <class T, class F>
-void gradient_tile(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
-                   const TileMemory<T>& m) {
+template <class T>
+void read_gradients(const FilterFlowArgs& a, const Tile& t, const TileMemory<T>& m) {
   for (int64_t c = 0; c < a.channels; ++c) {
     read_tile(image_row<T>(a.grad_out, a, a.channels, t.item, c, t.y), t, m.sums + c * kTile);
   }
@@ -230,41 +226,49 @@ void gradient_tile(const FilterFlowArgs& a, const PaddedImages<T>& image, const 
     read_tile(plane_row<const T>(a.peak, a, t.item, t.y), t, m.peak);
     read_tile(plane_row<const T>(a.scale, a, t.item, t.y), t, m.factor);
   }
+}
+
+template <class T, class F>
+void gradient_block(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
+                    const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
   const int64_t plane = a.height * a.width, before = low(a.side);
   const bool direct = !a.softmax && t.count == t.padded && a.grad_flow == nullptr;
-  for_each_block(a.side, [&](int64_t u, int64_t v, int64_t count) {
-    const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
-    const int64_t offset = filters - static_cast<const F*>(a.filters);
-    F* grads = static_cast<F*>(a.grad_filters) + offset;
-    const T* pixels = a.channels == 0
-                          ? nullptr
-                          : image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
-    if constexpr (sizeof(F) == sizeof(T)) {
-      if (direct) {
-        correlate(m.sums, pixels, image.plane(), a.channels, grads, plane, count, t.padded);
-        return;
-      }
+  const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
+  const int64_t offset = filters - static_cast<const F*>(a.filters);
+  F* grads = static_cast<F*>(a.grad_filters) + offset;
+  const T* pixels = a.channels == 0
+                        ? nullptr
+                        : image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
+  if constexpr (sizeof(F) == sizeof(T)) {
+    if (direct) {
+      correlate(m.sums, pixels, image.plane(), a.channels, grads, plane, count, t.padded);
+      return;
     }
-    correlate(m.sums, pixels, image.plane(), a.channels, m.taps, kTile, count, t.padded);
-    if (a.softmax) stage(filters, plane, count, t, m.logits);
-    for (int64_t j = 0; j < count; ++j) {
-      T* row = m.taps + j * kTile;
-      if (a.grad_flow != nullptr) {
-        const T dx = static_cast<T>(v + j - before), dy = static_cast<T>(u - before);
-        for (int64_t x = 0; x < t.padded; ++x) row[x] += m.flow_x[x] * dx + m.flow_y[x] * dy;
-      }
-      if (a.softmax) soften_gradient(m, m.logits + j * kTile, row, t.padded);
-      narrow_row(row, t.count, grads + j * plane);
+  }
+  correlate(m.sums, pixels, image.plane(), a.channels, m.taps, kTile, count, t.padded);
+  if (a.softmax) stage(filters, plane, count, t, m.logits);
+  for (int64_t j = 0; j < count; ++j) {
+    T* row = m.taps + j * kTile;
+    if (a.grad_flow != nullptr) {
+      const T dx = static_cast<T>(v + j - before), dy = static_cast<T>(u - before);
+      for (int64_t x = 0; x < t.padded; ++x) row[x] += m.flow_x[x] * dx + m.flow_y[x] * dy;
     }
-  });
+    if (a.softmax) soften_gradient(m, m.logits + j * kTile, row, t.padded);
+    narrow_row(row, t.count, grads + j * plane);
+  }
 }
 
 template <class T, class F>
 void filter_gradient(const FilterFlowArgs& a) {
   const PaddedImages<T> image = padded_image<T>(a);
   image.read(static_cast<const T*>(a.image), nullptr, a.channels, a.padding, a.threads);
-  for_each_tile<T>(
-      a, [&](const TileMemory<T>& m, const Tile& t) { gradient_tile<T, F>(a, image, t, m); });
+  for_each_strip<T>(
+      whole(a), a.side, a.channels, a.threads,
+      [&](const Tile& t, const TileMemory<T>& m) { read_gradients(a, t, m); },
+      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
+        gradient_block<T, F>(a, image, t, m, u, v, count);
+      },
+      [](const Tile&, const TileMemory<T>&) {});
 }
 
 // ---------------------------------------------------------------- transpose
@@ -316,20 +320,13 @@ Taps<T> stage_shifted(const FilterFlowArgs& a, const Tile& t, int64_t u, int64_t
 
 /// Gathers what lands on the tile's pixels; t.y and t.x0 may lie in the margin.
 template <class T, class F>
-void transpose_tile(const FilterFlowArgs& a, const PaddedImages<T>& spread, const Tile& t,
-                    const TileMemory<T>& m, T* out, int64_t out_plane) {
-  fill(m.sums, a.channels * kTile, T(0));
-  const int64_t before = low(a.side);
-  for_each_block(a.side, [&](int64_t u, int64_t v, int64_t count) {
-    const int64_t y = t.y - (u - before);
-    if (y < 0 || y >= a.height) return;
-    const Taps<T> taps = stage_shifted<T, F>(a, t, u, v, count, m.taps);
-    const T* pixels = spread.row(t.item * a.channels, y) + t.x0 - (v - before);
-    accumulate(taps, pixels, spread.plane(), a.channels, -1, m.sums, t.padded);
-  });
-  for (int64_t c = 0; c < a.channels; ++c) {
-    for (int64_t x = 0; x < t.count; ++x) out[c * out_plane + x] = m.sums[c * kTile + x];
-  }
+void transpose_block(const FilterFlowArgs& a, const PaddedImages<T>& spread, const Tile& t,
+                     const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
+  const int64_t before = low(a.side), y = t.y - (u - before);
+  if (y < 0 || y >= a.height) return;
+  const Taps<T> taps = stage_shifted<T, F>(a, t, u, v, count, m.taps);
+  const T* pixels = spread.row(t.item * a.channels, y) + t.x0 - (v - before);
+  accumulate(taps, pixels, spread.plane(), a.channels, -1, m.sums, t.padded);
 }
 
 template <class T, class F>
@@ -340,18 +337,20 @@ void transpose(const FilterFlowArgs& a) {
   spread.read(static_cast<const T*>(a.image), scale, a.channels, FlowPadding::Zeros, a.threads);
   const bool margin = a.padding != FlowPadding::Zeros;
   const int64_t before = margin ? low(a.side) : 0, after = margin ? high(a.side) : 0;
-  const int64_t rows = before + a.height + after;
-  parallel_strips(a.batch * rows, a.threads, nullptr, [&](ThreadMemory& memory, int64_t task) {
-    const TileMemory<T> m(memory, a.channels);
-    const int64_t item = task / rows, y = task % rows - before;
-    for (int64_t x = -before; x < a.width + after; x += kTile) {
-      const Tile t = make_tile<T>(item, y, x, a.width + after);
-      T* out = margin ? landing.row(item * a.channels, y)
-                      : image_row<T>(a.out, a, a.channels, item, 0, y);
-      const int64_t plane = margin ? landing.plane() : a.height * a.width;
-      transpose_tile<T, F>(a, spread, t, m, out + x, plane);
-    }
-  });
+  const int64_t plane = margin ? landing.plane() : a.height * a.width;
+  for_each_strip<T>(
+      {a.batch, -before, a.height + after, -before, a.width + after}, a.side, a.channels, a.threads,
+      [&](const Tile&, const TileMemory<T>& m) { fill(m.sums, a.channels * kTile, T(0)); },
+      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
+        transpose_block<T, F>(a, spread, t, m, u, v, count);
+      },
+      [&](const Tile& t, const TileMemory<T>& m) {
+        T* out = t.x0 + (margin ? landing.row(t.item * a.channels, t.y)
+                                : image_row<T>(a.out, a, a.channels, t.item, 0, t.y));
+        for (int64_t c = 0; c < a.channels; ++c) {
+          for (int64_t x = 0; x < t.count; ++x) out[c * plane + x] = m.sums[c * kTile + x];
+        }
+      });
   if (margin) landing.fold(static_cast<T*>(a.out), a.padding, a.threads);
 }
 

@@ -5,14 +5,17 @@
 #include <cstdint>
 
 #include "cpu/filter_rows.hpp"
-#include "cpu/scratch.hpp"
+#include "cpu/parallel.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 
-inline constexpr int64_t kTile = 256;     // pixels
+inline constexpr int64_t kTile = 256;  // pixels
+// Rows that are worked on together, block by block: the filters of one row and tap are too short a
+// stream for the hardware to run ahead of, those of four rows are four times as long.
+inline constexpr int64_t kStripRows = 4;
 inline constexpr int64_t kMostTaps = 16;  // of a block
-inline constexpr int64_t kDirectChannels =
-    4;  // more pass over a block's filters again: from cache, then
+// With more channels, a block's filters are passed over again: from cache, then.
+inline constexpr int64_t kDirectChannels = 4;
 
 /// First tap offset is -low(side), last high(side).
 inline int64_t low(int64_t side) { return (side - 1) / 2; }
@@ -25,16 +28,18 @@ struct Taps {
   int64_t stride, count;
 };
 
-/// Memory of one thread. Rows have kTile elements.
+/// Memory of one thread. Rows have kTile elements; the block of taps at hand is shared by the rows
+/// of a strip, everything else is one row's own.
 template <class T>
 struct TileMemory {
   T *taps, *logits, *sums, *peak, *total, *flow_x, *flow_y, *factor;
 
-  TileMemory(ThreadMemory& memory, int64_t channels) {
-    const int64_t rows = 2 * kMostTaps + channels + 5;
-    taps = static_cast<T*>(memory.reserve(rows * kTile * static_cast<int64_t>(sizeof(T))));
+  TileMemory(ThreadMemory& memory, int64_t channels, int64_t row) {
+    const int64_t own = channels + 5, shared = 2 * kMostTaps;
+    const int64_t size = (shared + kStripRows * own) * kTile;
+    taps = static_cast<T*>(memory.reserve(size * static_cast<int64_t>(sizeof(T))));
     logits = taps + kMostTaps * kTile;
-    sums = logits + kMostTaps * kTile;
+    sums = taps + (shared + row * own) * kTile;
     peak = sums + channels * kTile;
     total = peak + kTile;
     flow_x = total + kTile;
@@ -135,6 +140,36 @@ inline void for_each_block(int64_t side, const Body& body) {
   for (int64_t u = 0; u < side; ++u) {
     for (int64_t v = 0; v < side; v += taps) body(u, v, v + taps < side ? taps : side - v);
   }
+}
+
+/// Rows top .. bottom - 1 and columns left .. right - 1 of a batch.
+struct Extent {
+  int64_t batch, top, bottom, left, right;
+};
+
+/// For every tile start(t, m), then for every block of taps step(t, m, u, v, taps), then
+/// finish(t, m); the tiles of a strip take turns, block by block.
+template <class T, class Start, class Step, class Finish>
+void for_each_strip(const Extent& e, int64_t side, int64_t channels, int threads,
+                    const Start& start, const Step& step, const Finish& finish) {
+  const int64_t strips = (e.bottom - e.top + kStripRows - 1) / kStripRows;
+  parallel_strips(e.batch * strips, threads, nullptr, [&](ThreadMemory& memory, int64_t task) {
+    const int64_t first = e.top + task % strips * kStripRows;
+    const int64_t rows = e.bottom - first < kStripRows ? e.bottom - first : kStripRows;
+    for (int64_t x = e.left; x < e.right; x += kTile) {
+      const auto each = [&](const auto& body) {
+        for (int64_t row = 0; row < rows; ++row) {
+          body(make_tile<T>(task / strips, first + row, x, e.right),
+               TileMemory<T>(memory, channels, row));
+        }
+      };
+      each(start);
+      for_each_block(side, [&](int64_t u, int64_t v, int64_t taps) {
+        each([&](const Tile& t, const TileMemory<T>& m) { step(t, m, u, v, taps); });
+      });
+      each(finish);
+    }
+  });
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA
