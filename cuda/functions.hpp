@@ -25,10 +25,8 @@ struct Runtime {
   int (*versions)(int* driver, int* runtime);
   int (*current_device)(int* device);
   int (*set_device)(int device);
-  int (*free_memory)(int64_t* free, int64_t* total);  ///< of the current device
   /// Copies to the host, in the order of the stream, and waits.
   int (*to_host)(void* to, const void* from, int64_t bytes, Stream stream);
-  int (*synchronize)(Stream stream);
   const char* (*error_text)(int code);
   bool emulated;  ///< kernels run on the CPU, on the host's memory (tests)
 };
@@ -62,7 +60,6 @@ struct Solvers {
 };
 
 struct Stereo {
-  decltype(&cuda::census_codes) census_codes;
   decltype(&cuda::cost_volume) cost_volume;
   decltype(&cuda::byte_cost_volume) byte_cost_volume;
   decltype(&cuda::right_view_minimum) right_view_minimum;
@@ -92,7 +89,7 @@ struct Functions {
 };
 
 /// Raise when a signature or the meaning of an argument changes; sizes are compared on their own.
-inline constexpr int kAbi = 2;
+inline constexpr int kAbi = 3;
 
 /// Sizes of everything that is handed over, so that a library of another build is not called.
 inline constexpr uint64_t kLayout =

@@ -40,23 +40,12 @@ int versions(int* driver, int* runtime) {
 int current_device(int* device) { return forgotten(cudaGetDevice(device)); }
 int set_device(int device) { return forgotten(cudaSetDevice(device)); }
 
-int free_memory(int64_t* free, int64_t* total) {
-  size_t free_bytes = 0, total_bytes = 0;
-  const cudaError_t code = cudaMemGetInfo(&free_bytes, &total_bytes);
-  *free = static_cast<int64_t>(free_bytes);
-  *total = static_cast<int64_t>(total_bytes);
-  return forgotten(code);
-}
-
-int synchronize(Stream stream) {
-  return forgotten(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
-}
-
 int to_host(void* to, const void* from, int64_t bytes, Stream stream) {
   const cudaError_t code =
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
                       static_cast<cudaStream_t>(stream));
-  return code != cudaSuccess ? forgotten(code) : synchronize(stream);
+  return forgotten(code != cudaSuccess ? code
+                                       : cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
 const char* error_text(int code) { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
@@ -100,9 +89,7 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                                           .versions = versions,
                                           .current_device = current_device,
                                           .set_device = set_device,
-                                          .free_memory = free_memory,
                                           .to_host = to_host,
-                                          .synchronize = synchronize,
                                           .error_text = error_text,
                                           .emulated = kEmulated},
                               .sum_rows = &cuda::sum_rows,
@@ -110,8 +97,7 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                               .copy = &cuda::copy,
                               .float32 = solvers<float>(),
                               .float64 = solvers<double>(),
-                              .stereo = {.census_codes = &cuda::census_codes,
-                                         .cost_volume = &cuda::cost_volume,
+                              .stereo = {.cost_volume = &cuda::cost_volume,
                                          .byte_cost_volume = &cuda::byte_cost_volume,
                                          .right_view_minimum = &cuda::right_view_minimum,
                                          .right_view_volume = &cuda::right_view_volume,
