@@ -9,6 +9,7 @@
 #include "core/scanline.hpp"
 #include "cpu/kernels.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/potentials.hpp"
 #include "emulator/rows.hpp"
 #include "kernels.hpp"
 #include "ops/dispatch.hpp"
@@ -19,29 +20,13 @@ namespace {
 
 constexpr double kUntouched = -123.0;
 
-Potential potential_of(int index, int64_t labels) {
-  switch (index) {
-    case 0:
-      return Potential::potts();
-    case 1:
-      return Potential::sgm_penalty(0.5, 1.75);
-    case 2:
-      return Potential::truncated_linear(5);
-    case 3:
-      return Potential::truncated_quadratic(30);
-    default:
-      return Potential::table(Random(4).array<double>(labels * labels, 3.0, kFine), labels);
-  }
-}
-constexpr int kPotentials = 5;
-
 template <class T>
 struct Bound {
   Instance<T> instance;
   std::vector<std::vector<T>> messages;  ///< dense; none: no messages
 
   Bound(const Shape& shape, int potential, Weights weights, bool with_messages)
-      : instance(random_instance<T>(shape, potential_of(potential, shape.labels), weights, 7)) {
+      : instance(random_instance<T>(shape, hard_potential(potential, shape.labels), weights, 7)) {
     instance.unary[0] = cpu::kForbidden<T>;
     if (shape.labels > 1) instance.unary[instance.unary.size() - 2] = cpu::kForbidden<T>;
     Random random(11);
@@ -134,7 +119,7 @@ using Reals = testing::Types<float, double>;
 TYPED_TEST_SUITE(CudaChainBound, Reals);
 
 TYPED_TEST(CudaChainBound, GivesTheCpusBitsForEveryPotential) {
-  for (int potential = 0; potential < kPotentials; ++potential) {
+  for (int potential = 0; potential < kHardPotentials; ++potential) {
     for (const Weights weights : {Weights::Scalar, Weights::PerEdge}) {
       for (const bool messages : {false, true}) {
         ASSERT_NO_FATAL_FAILURE(check<TypeParam>({5, 7, 13, 8, 2}, potential, weights, messages));
@@ -172,7 +157,7 @@ TYPED_TEST(CudaChainBound, DoesNotDependOnTheOrderOfThreads) {
 TYPED_TEST(CudaChainBound, GivesTheCpusBitsForRowsBeyondAWarp) {
   for (const emulator::Order order : {emulator::Order::kForward, emulator::Order::kShuffled}) {
     const emulator::ScopedOrder scope(order, 5);
-    for (int potential = 0; potential < kPotentials; ++potential) {
+    for (int potential = 0; potential < kHardPotentials; ++potential) {
       ASSERT_NO_FATAL_FAILURE(
           check<TypeParam>({2, 3, 290, 8, 2}, potential, Weights::PerEdge, true));
     }

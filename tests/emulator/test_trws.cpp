@@ -9,6 +9,7 @@
 #include "../cpp/instances.hpp"
 #include "cpu/kernels.hpp"
 #include "emulator/emulator.hpp"
+#include "emulator/potentials.hpp"
 #include "emulator/rows.hpp"
 #include "kernels.hpp"
 #include "ops/dispatch.hpp"
@@ -24,22 +25,6 @@ struct TrwsCase {
   double grain = kFine;
 };
 
-Potential potential_of(int index, int64_t labels) {
-  switch (index) {
-    case 0:
-      return Potential::potts();
-    case 1:
-      return Potential::sgm_penalty(0.5, 1.75);
-    case 2:
-      return Potential::truncated_linear(5);
-    case 3:
-      return Potential::truncated_quadratic(30);
-    default:
-      return Potential::table(Random(4).array<double>(labels * labels, 3.0, kFine), labels);
-  }
-}
-constexpr int kPotentials = 5;
-
 /// A problem of one batch, with rows of `stride` elements.
 template <class T>
 struct State {
@@ -54,7 +39,7 @@ struct State {
 
   /// `messages` are random: what is at the image's border counts, too, and the same on both sides.
   State(const TrwsCase& c, int64_t lanes)
-      : instance(random_instance<T>(c.shape, potential_of(c.potential, c.shape.labels), c.weights,
+      : instance(random_instance<T>(c.shape, hard_potential(c.potential, c.shape.labels), c.weights,
                                     7, c.grain)),
         stride(round_up(c.shape.labels, lanes)),
         row_bound(static_cast<size_t>(c.shape.batch * c.shape.height)),
@@ -165,7 +150,7 @@ using Reals = testing::Types<float, double>;
 TYPED_TEST_SUITE(CudaTrws, Reals);
 
 TYPED_TEST(CudaTrws, GivesTheCpusBitsForEveryPotential) {
-  for (int potential = 0; potential < kPotentials; ++potential) {
+  for (int potential = 0; potential < kHardPotentials; ++potential) {
     for (const Weights weights : {Weights::Scalar, Weights::PerEdge}) {
       ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{4, 5, 13, 8, 2}, potential, weights}));
       ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{3, 4, 40, 4}, potential, weights}));
@@ -221,7 +206,7 @@ TEST(CudaTrwsWide, KeepsAsManyLabelsAsAWarpHolds) {
 /// Rows beyond a warp, in shared memory.
 TYPED_TEST(CudaTrws, GivesTheCpusBitsForRowsBeyondAWarp) {
   const int64_t labels = cuda::kMostLabels<TypeParam> + 5;
-  for (int potential = 0; potential < kPotentials; ++potential)
+  for (int potential = 0; potential < kHardPotentials; ++potential)
     ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{2, 3, labels, 4}, potential, Weights::PerEdge}));
   ASSERT_NO_FATAL_FAILURE(check<TypeParam>({{2, 18, labels, 4}, 0, Weights::Scalar}));
   for (const emulator::Order order : {emulator::Order::kReversed, emulator::Order::kShuffled}) {
