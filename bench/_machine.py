@@ -44,6 +44,14 @@ def describe() -> dict[str, Any]:
     }
 
 
+def resident(field: str) -> int:
+    """VmRSS or VmHWM of this process, bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {field} in /proc/self/status")
+
+
 def data_folder() -> Path:
     """Benchmark images: $MRFCORE_DATA, else ../shared/data; perhaps not there."""
     return Path(os.environ.get("MRFCORE_DATA", ROOT.parent / "shared" / "data"))

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _machine import ROOT, describe, results_folder, write
+from _machine import ROOT, describe, resident, results_folder, write
 
 SIDES = ("ours", "unfold", "loop")
 TARGETS = {
@@ -171,14 +171,6 @@ def peak_of(job: dict[str, Any]) -> int:
         before = resident("VmRSS")
         torch.autograd.grad(run(image, filters, job["normalize"]), (image, filters), grad)
     return resident("VmHWM") - before
-
-
-def resident(field: str) -> int:
-    """VmRSS or VmHWM of this process, bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/self/status")
 
 
 def table(result: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _machine import ROOT, describe, results_folder, write
+from _machine import ROOT, describe, resident, results_folder, write
 
 SIZE, QUICK_SIZE = (256, 512), (64, 96)
 ITERATIONS = 2
@@ -227,14 +227,6 @@ def reset_peak() -> int:
     """Forget the peak of the past (Linux); bytes resident now."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident("VmRSS")
-
-
-def resident(field: str) -> int:
-    """VmRSS or VmHWM of this process, bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/self/status")
 
 
 def name_of(case: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _machine import ROOT, describe, results_folder, write
+from _machine import ROOT, describe, resident, results_folder, write
 
 KAPPA = 36.0
 TARGETS = {"time": 3.0, "memory": 10.0}
@@ -147,14 +147,6 @@ def peak(case: dict[str, Any]) -> int:
     before = resident("VmRSS")
     torch.autograd.grad(run(x, case["steps"]), x, grad)
     return resident("VmHWM") - before
-
-
-def resident(field: str) -> int:
-    """VmRSS or VmHWM of this process, bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/self/status")
 
 
 def table(result: dict[str, Any]) -> str:
