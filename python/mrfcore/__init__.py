@@ -6,7 +6,7 @@
 >>> r.labels, r.energy, r.lower_bound
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
-`viz`, `scene`, and, where torch is installed, `nn` and `ops`.
+`viz`, `scene`, `degrade`, and, where torch is installed, `nn` and `ops`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from mrfcore.potentials import (  # noqa: E402
 
 _SUBMODULES = (
     "datasets",
+    "degrade",
     "demo",
     "io",
     "metrics",
