@@ -174,10 +174,12 @@ def test_same_bits_for_all_instruction_sets_and_threads() -> None:
 
 
 def test_opcheck() -> None:
-    x, q, z, cell = case((2, 3, 9, 11, 4), torch.float32)
-    torch.library.opcheck(soft_pool_op, (q, x, cell, 0))
-    torch.library.opcheck(soft_unpool_op, (q, z, cell, 0))
-    torch.library.opcheck(soft_product_op, (x, z, cell, 0))
+    *tensors, cell = case((2, 3, 9, 11, 4), torch.float32)
+    x, q, z = (t.detach() for t in tensors)
+    ops = torch.ops.mrfcore
+    torch.library.opcheck(ops.soft_superpixel_pool.default, (q, x, cell, 0))
+    torch.library.opcheck(ops.soft_superpixel_unpool.default, (q, z, cell, 0))
+    torch.library.opcheck(ops.soft_superpixel_product.default, (x, z, cell, 0))
 
 
 def test_compiled() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["backward", "folds", "inputs", "item_dim", "loop"]
+__all__ = ["backward", "batched", "channels", "folds", "inputs", "item_dim", "loop"]
 
 
 def item_dim(x: torch.Tensor, dim: int | None) -> int:
@@ -35,6 +35,32 @@ def _fold(x: torch.Tensor, dim: int | None, size: int) -> torch.Tensor:
     """[size, B, ...] or [B, ...] as [size * B, ...]."""
     every = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
     return every.flatten(0, 1)
+
+
+def batched(
+    apply: Callable[..., Any], size: int, in_dims: Sequence[Any], args: Sequence[Any]
+) -> tuple[Any, Any]:
+    """`apply` to tensors that all begin with a batch, once: results and their dimensions for vmap.
+
+    Tensors that an op did not make, and hence left without elements, stay as they are.
+    """
+    folded = [
+        (x.new_empty(0) if item_dim(x, dim) < 2 and not x.numel() else _fold(x, dim, size))
+        if isinstance(x, torch.Tensor)
+        else x
+        for x, dim in zip(args, in_dims, strict=True)
+    ]
+    results = apply(*folded)
+    if isinstance(results, torch.Tensor):
+        return results.unflatten(0, (size, -1)), 0
+    made = [x.dim() > 1 or x.numel() > 0 for x in results]
+    unfolded = (x.unflatten(0, (size, -1)) if m else x for x, m in zip(results, made, strict=True))
+    return tuple(unfolded), tuple(0 if m else None for m in made)
+
+
+def channels(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """[B, C, ...] with a dimension more as [B, size * C, ...]: items that share all else."""
+    return x.movedim(dim, 1).flatten(1, 2)
 
 
 def inputs(

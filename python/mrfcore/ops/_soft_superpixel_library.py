@@ -1,30 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Soft superpixels as torch.library ops; `soft_superpixel.py` checks arguments.
+"""Soft superpixels as torch.library ops, with derivatives and vmap rules outside of these.
 
-The three derivatives of T(q, x, z) = sum of q_k(p) x_c(p) z_c(s_k(p)), linear in each of the three:
-the derivatives of any of them are the others.
+The ops are the derivatives of T(q, x, z) = sum of q_k(p) x_c(p) z_c(s_k(p)), linear in each of the
+three: the derivatives of any of them are the others. `soft_superpixel.py` checks arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from mrfcore import _core
+from mrfcore.ops import _folding as fold
 
 __all__ = ["soft_pool_op", "soft_product_op", "soft_unpool_op"]
 
-for _name, _first, _second in (("pool", "q", "x"), ("unpool", "q", "z"), ("product", "x", "z")):
+_ARGUMENTS = {"pool": ("q", "x"), "unpool": ("q", "z"), "product": ("x", "z")}
+for _name, (_first, _second) in _ARGUMENTS.items():
     torch.library.define(
         f"mrfcore::soft_superpixel_{_name}",
         f"(Tensor {_first}, Tensor {_second}, int cell, int threads) -> Tensor",
     )
-
-soft_pool_op = torch.ops.mrfcore.soft_superpixel_pool
-soft_unpool_op = torch.ops.mrfcore.soft_superpixel_unpool
-soft_product_op = torch.ops.mrfcore.soft_superpixel_product
 
 
 def _array(x: torch.Tensor) -> Any:
@@ -44,34 +43,10 @@ def _empty_product(x: torch.Tensor, z: torch.Tensor, cell: int, threads: int) ->
     return x.new_empty((x.shape[0], 9, x.shape[2], x.shape[3]))
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
-    ctx.save_for_backward(inputs[0], inputs[1])
-    ctx.cell, ctx.threads = inputs[2], inputs[3]
-
-
-def _backward_of(
-    first: Callable[[Any, Any, Any], tuple[Any, Any, Any]],
-    second: Callable[[Any, Any, Any], tuple[Any, Any, Any]],
-) -> Callable[..., Any]:
-    """Gradients of both tensors, each as (op, its two tensors) of (a, b, grad)."""
-
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        a, b = ctx.saved_tensors
-        found: list[Any] = []
-        for i, rule in enumerate((first, second)):
-            op, left, right = rule(a, b, grad)
-            wanted = ctx.needs_input_grad[i]
-            found.append(op(left, right, ctx.cell, ctx.threads) if wanted else None)
-        return found[0], found[1], None, None
-
-    return backward
-
-
 def _register(
     name: str,
     core: Callable[..., None],
     empty: Callable[..., torch.Tensor],
-    backward: Callable[..., Any],
 ) -> None:
     def run(a: torch.Tensor, b: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
         out = empty(a, b, cell, threads)
@@ -81,33 +56,64 @@ def _register(
     qualified = f"mrfcore::soft_superpixel_{name}"
     torch.library.impl(qualified, "cpu")(run)
     torch.library.register_fake(qualified)(empty)
-    torch.library.register_autograd(qualified, backward, setup_context=_keep)
 
 
-_register(
-    "pool",
-    _core.soft_superpixel_pool,
-    _empty_pool,
-    _backward_of(
-        lambda _, x, grad: (soft_product_op, x, grad),
-        lambda q, _, grad: (soft_unpool_op, q, grad),
-    ),
-)
-_register(
-    "unpool",
-    _core.soft_superpixel_unpool,
-    _empty_unpool,
-    _backward_of(
-        lambda _, z, grad: (soft_product_op, grad, z),
-        lambda q, _, grad: (soft_pool_op, q, grad),
-    ),
-)
-_register(
-    "product",
-    _core.soft_superpixel_product,
-    _empty_product,
-    _backward_of(
-        lambda _, z, grad: (soft_unpool_op, grad, z),
-        lambda x, _, grad: (soft_pool_op, grad, x),
-    ),
-)
+_register("pool", _core.soft_superpixel_pool, _empty_pool)
+_register("unpool", _core.soft_superpixel_unpool, _empty_unpool)
+_register("product", _core.soft_superpixel_product, _empty_product)
+
+_OPS = {name: getattr(torch.ops.mrfcore, f"soft_superpixel_{name}") for name in _ARGUMENTS}
+
+
+class _Soft(torch.autograd.Function):
+    """(name, a, b, cell, threads) -> "pool" of (q, x), "unpool" of (q, z), "product" of (x, z)."""
+
+    @staticmethod
+    def forward(name: str, *args: Any) -> torch.Tensor:
+        return _OPS[name](*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        del output
+        ctx.name, a, b, *ctx.setup = inputs
+        ctx.save_for_backward(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        a, b = ctx.saved_tensors
+        terms = {
+            "pool": (("product", b, grad), ("unpool", a, grad)),
+            "unpool": (("product", grad, b), ("pool", a, grad)),
+            "product": (("unpool", grad, b), ("pool", grad, a)),
+        }[ctx.name]
+        found = [
+            _soft(*term, *ctx.setup) if wanted else None
+            for term, wanted in zip(terms, ctx.needs_input_grad[1:3], strict=True)
+        ]
+        return None, *found, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return fold.batched(_Soft.apply, info.batch_size, in_dims, args)
+
+
+def _soft(name: str, *args: Any) -> torch.Tensor:
+    # Compiled graphs have no second derivatives, nor functions within functions' backward.
+    call = _OPS[name] if torch.compiler.is_compiling() else partial(_Soft.apply, name)
+    found: torch.Tensor = call(*args)
+    return found
+
+
+def soft_pool_op(q: torch.Tensor, x: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
+    """[B, C, S]: sum over pixels of q_k(p) x(p)."""
+    return _Soft.apply("pool", q, x, cell, threads)
+
+
+def soft_unpool_op(q: torch.Tensor, z: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
+    """[B, C, H, W]: sum over slots of q_k(p) z(s_k(p))."""
+    return _Soft.apply("unpool", q, z, cell, threads)
+
+
+def soft_product_op(x: torch.Tensor, z: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
+    """[B, 9, H, W]: sum over channels of x(p) z(s_k(p))."""
+    return _Soft.apply("product", x, z, cell, threads)

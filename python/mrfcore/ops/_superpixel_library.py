@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Superpixel pooling as torch.library ops with their derivatives; `superpixel.py` checks arguments.
-
-Pooling and unpooling are linear and each other's adjoint, so that derivatives of any order are made
-of the same three ops.
-"""
+"""Superpixel pooling as torch.library ops; their derivatives are in `_superpixel_autograd.py`."""
 
 from __future__ import annotations
 
@@ -65,21 +61,6 @@ def _pool_fake(
     return x.new_empty((x.shape[0], x.shape[1], num))
 
 
-def _keep_pool(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
-    _, ids, _, ctx.mean, ctx.threads = inputs
-    ctx.save_for_backward(ids)
-
-
-def _pool_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-    (ids,) = ctx.saved_tensors
-    return unpool_op(grad, ids, ctx.mean, ctx.threads), None, None, None, None
-
-
-torch.library.register_autograd(
-    "mrfcore::superpixel_pool", _pool_backward, setup_context=_keep_pool
-)
-
-
 # ---------------------------------------------------------------- unpool
 
 
@@ -98,22 +79,6 @@ def _unpool_fake(
     threads: int,  # noqa: ARG001
 ) -> torch.Tensor:
     return z.new_empty((z.shape[0], z.shape[1], ids.shape[1], ids.shape[2]))
-
-
-def _keep_unpool(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
-    z, ids, ctx.divide, ctx.threads = inputs
-    ctx.num = z.shape[2]
-    ctx.save_for_backward(ids)
-
-
-def _unpool_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-    (ids,) = ctx.saved_tensors
-    return pool_op(grad, ids, ctx.num, ctx.divide, ctx.threads), None, None, None
-
-
-torch.library.register_autograd(
-    "mrfcore::superpixel_unpool", _unpool_backward, setup_context=_keep_unpool
-)
 
 
 # ---------------------------------------------------------------- maximum
@@ -140,31 +105,6 @@ def _maximum_fake(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = (x.shape[0], x.shape[1], num)
     return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)
-
-
-def _keep_maximum(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.shape = inputs[0].shape
-    ctx.save_for_backward(output[1])
-    ctx.mark_non_differentiable(output[1])
-
-
-def _maximum_backward(
-    ctx: Any,
-    grad: torch.Tensor,
-    _: torch.Tensor,
-) -> tuple[Any, ...]:
-    (winners,) = ctx.saved_tensors
-    batch, channels, height, width = ctx.shape
-    # An empty superpixel adds 0 to pixel 0. Every other sum has one term: no order to speak of.
-    values = torch.where(winners >= 0, grad, torch.zeros_like(grad))
-    flat = grad.new_zeros((batch, channels, height * width))
-    flat.scatter_add_(2, winners.clamp(min=0), values)
-    return flat.view(batch, channels, height, width), None, None, None
-
-
-torch.library.register_autograd(
-    "mrfcore::superpixel_maximum", _maximum_backward, setup_context=_keep_maximum
-)
 
 
 # ---------------------------------------------------------------- logit consistency
@@ -197,19 +137,3 @@ def _consistency_fake(
     threads: int,  # noqa: ARG001
 ) -> torch.Tensor:
     return x.new_empty(x.shape)
-
-
-def _keep_consistency(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
-    _, ids, valid, ctx.keep, ctx.adjoint, ctx.threads = inputs
-    ctx.save_for_backward(ids, valid)
-
-
-def _consistency_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-    ids, valid = ctx.saved_tensors
-    back = consistency_op(grad, ids, valid, ctx.keep, not ctx.adjoint, ctx.threads)
-    return back, None, None, None, None, None
-
-
-torch.library.register_autograd(
-    "mrfcore::logit_consistency", _consistency_backward, setup_context=_keep_consistency
-)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mrfcore._scalars import _choice, _flag, _threads
+from mrfcore.ops import _folding as fold
 from mrfcore.ops._filter_flow_library import (
     filter_gradient_op,
     forward_op,
@@ -201,8 +202,21 @@ def _result_dtype(image: torch.Tensor, computed: torch.Tensor) -> torch.dtype:
 
 
 def _differentiable() -> bool:
-    """Is this backward pass itself recorded (create_graph=True)?"""
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    """Is this backward pass itself recorded (create_graph=True), or mapped by vmap?"""
+    if torch.compiler.is_compiling():
+        return False
+    return torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
+
+
+def _vmap(apply: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+    """(image, filters, ...) -> (out, ...) or out. Filters that all items share are read once."""
+    image, filters = in_dims[:2]
+    if filters is not None:
+        return fold.batched(apply, info.batch_size, in_dims, args)
+    found = apply(fold.channels(args[0], image), *args[1:])
+    out, *rest = (found,) if isinstance(found, torch.Tensor) else found
+    out = out.unflatten(1, (info.batch_size, -1))
+    return (out, 1) if not rest else ((out, *rest), (1, *[None] * len(rest)))
 
 
 class _FilterFlow(torch.autograd.Function):
@@ -254,6 +268,10 @@ class _FilterFlow(torch.autograd.Function):
                 *ctx.setup,
             )
         return grad_image, grad_filters, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return _vmap(_FilterFlow.apply, info, in_dims, args)
 
 
 def _plain_backward(
@@ -316,6 +334,10 @@ class _Transpose(torch.autograd.Function):
             )
         return grad_image if needs_image else None, grad_filters, None
 
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return _vmap(_Transpose.apply, info, in_dims, args)
+
 
 def _plain_transpose_backward(
     image: torch.Tensor, filters: torch.Tensor, grad: torch.Tensor, setup: _Setup
@@ -362,3 +384,7 @@ class _FilterGradient(torch.autograd.Function):
         to_image = _Transpose.apply(grad_out, grad, ctx.setup)
         to_grad_out, to_grad_flow, _, _ = _FilterFlow.apply(image, grad, ctx.flow, ctx.setup)
         return to_image, to_grad_out, to_grad_flow if ctx.flow else None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return fold.batched(_FilterGradient.apply, info.batch_size, in_dims, args)

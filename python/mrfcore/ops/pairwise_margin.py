@@ -211,8 +211,8 @@ class _Loss(torch.autograd.Function):
         return (_Scale.apply(x, slope, grad), *nothing)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, tuple[int, int]]:
-        return fold.loop(info.batch_size, _Loss.apply, in_dims, args), (0, 0)
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return fold.batched(_Loss.apply, info.batch_size, in_dims, args)
 
 
 class _Scale(torch.autograd.Function):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 
 from mrfcore._scalars import _choice, _integer, _threads
-from mrfcore.ops._superpixel_library import consistency_op, maximum_op, pool_op, unpool_op
+from mrfcore.ops._superpixel_autograd import Consistency, Maximum, Pool, Unpool
 
 __all__ = ["logit_consistency", "superpixel_pool", "superpixel_unpool"]
 
@@ -53,9 +53,9 @@ def superpixel_pool(
     count = _threads(threads)
     values = _computed(x)
     if kind == "max":
-        z = maximum_op(values, ids, num, count)[0]
+        z = Maximum.apply(values, ids, num, count)[0]
     else:
-        z = pool_op(values, ids, num, kind == "mean", count)
+        z = Pool.apply(values, ids, num, kind == "mean", count)
     return z.to(x.dtype)
 
 
@@ -81,7 +81,7 @@ def superpixel_unpool(
     """
     _check_values("z", z, 3, "[B, C, S]")
     _check_ids(ids, z.shape[0], None, "z", z)
-    return unpool_op(_computed(z), ids, False, _threads(threads)).to(z.dtype)
+    return Unpool.apply(_computed(z), ids, False, _threads(threads)).to(z.dtype)
 
 
 def logit_consistency(
@@ -123,7 +123,7 @@ def logit_consistency(
             raise TypeError(f"valid: expected a bool tensor [B, H, W], got {got}")
         _check_same("valid", valid, "ids", ids)
     keep = _choice("empty", empty, ("keep", "zero")) == "keep"
-    return consistency_op(_computed(x), ids, valid, keep, False, _threads(threads)).to(x.dtype)
+    return Consistency.apply(_computed(x), ids, valid, keep, False, _threads(threads)).to(x.dtype)
 
 
 # ---------------------------------------------------------------- checks

@@ -13,6 +13,7 @@ import torch
 
 from mrfcore import _core
 from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
+from mrfcore.ops import _folding as fold
 
 __all__ = ["compose_flows", "flow_consistency", "warp"]
 
@@ -343,9 +344,13 @@ class _Warp(torch.autograd.Function):
         kept = (g if need else None for g, need in zip(grads, args[3:], strict=True))
         return (*kept, None, None)
 
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return fold.batched(_Warp.apply, info.batch_size, in_dims, args)
+
 
 class _Gradient(torch.autograd.Function):
-    """The gradient's op, so that there is an error for double backward."""
+    """The gradient's op, so that it has a vmap rule, and an error for double backward."""
 
     @staticmethod
     def forward(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -361,3 +366,7 @@ class _Gradient(torch.autograd.Function):
             "warp: second derivatives (double backward, create_graph=True) are not given; got "
             f"{len(grads)} gradients of gradients"
         )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        return fold.batched(_Gradient.apply, info.batch_size, in_dims, args)
