@@ -29,6 +29,7 @@ from mrfcore.ops.superpixel import (  # noqa: E402
     superpixel_pool,
     superpixel_unpool,
 )
+from mrfcore.ops.superpixel_loss import superpixel_loss  # noqa: E402
 from mrfcore.ops.superpixel_maps import (  # noqa: E402
     superpixel_adjacency,
     superpixel_boundaries,
@@ -54,6 +55,7 @@ __all__ = [
     "superpixel_adjacency",
     "superpixel_boundaries",
     "superpixel_ids",
+    "superpixel_loss",
     "superpixel_pool",
     "superpixel_relabel",
     "superpixel_unpool",

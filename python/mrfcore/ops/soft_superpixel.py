@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import torch
 
-from mrfcore._scalars import _checked, _integer, _threads
+from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.ops._soft_superpixel_library import soft_pool_op, soft_unpool_op
 from mrfcore.ops.superpixel import _check_values, _computed
 
 __all__ = ["soft_superpixel_pool", "soft_superpixel_unpool", "superpixel_ids"]
+
+BORDERS = ("zero", "renorm")
 
 
 def soft_superpixel_pool(
@@ -17,6 +19,7 @@ def soft_superpixel_pool(
     q: torch.Tensor,
     cell: int = 16,
     *,
+    border: str = "zero",
     eps: float = 1e-8,
     threads: int | None = None,
 ) -> torch.Tensor:
@@ -27,8 +30,11 @@ def soft_superpixel_pool(
     Args:
         x: [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
         q: [B, 9, H, W], dtype of `x`: associations of a pixel with its cell and the eight around
-            it in raster order, a softmax as a rule. Those with cells outside the image get lost.
+            it in raster order, a softmax as a rule.
         cell: side of the cells, in pixels; the last row and column may be smaller.
+        border: what happens to associations with cells outside the image. "zero": they get lost.
+            "renorm": those with cells inside are divided by their sum, which is what a softmax
+            gives whose logits of slots outside are -inf; a pixel without any counts for nothing.
         eps: added to the sum of weights, >= 0.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
@@ -44,24 +50,36 @@ def soft_superpixel_pool(
     _check_associations(q, x.shape[0], x.shape[2:], "x", x)
     side, count = _cell(cell), _threads(threads)
     _checked("eps", eps, lambda e: 0 <= e < float("inf"), "a number >= 0")
+    _choice("border", border, BORDERS)
     values, weights = _computed(x), _computed(q)
+    ones = torch.ones_like(values[:, :1])
+    if border == "renorm":
+        ones = inside_share(weights, side, count)
+        values = values * ones
     sums = soft_pool_op(weights, values, side, count)
-    mass = soft_pool_op(weights, torch.ones_like(values[:, :1]), side, count)
+    mass = soft_pool_op(weights, ones, side, count)
     return (sums / (mass + eps)).to(x.dtype)
 
 
 def soft_superpixel_unpool(
-    z: torch.Tensor, q: torch.Tensor, cell: int = 16, *, threads: int | None = None
+    z: torch.Tensor,
+    q: torch.Tensor,
+    cell: int = 16,
+    *,
+    border: str = "zero",
+    threads: int | None = None,
 ) -> torch.Tensor:
     """Every pixel gets the mean of the nine cells around it (Eq 4.2b).
 
-    y_p = sum over k of q_k(p) z(s_k(p)); cells outside the image count as 0.
+    y_p = sum over k of q_k(p) z(s_k(p)), over cells inside the image.
 
     Args:
         z: [B, C, S] on the CPU, what `soft_superpixel_pool` returns. float16 and bfloat16 are
             computed in float32.
         q: [B, 9, H, W], dtype of `z`, as for `soft_superpixel_pool`.
         cell: side of the cells, in pixels.
+        border: as for `soft_superpixel_pool`: "zero" makes values smaller where q reaches outside,
+            "renorm" divides them by what q gives to cells inside.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
     Returns:
@@ -80,7 +98,12 @@ def soft_superpixel_unpool(
             f"z: expected {rows} x {columns} cells of {side} pixels for q of shape "
             f"{list(q.shape)}, got shape {list(z.shape)}"
         )
-    return soft_unpool_op(_computed(q), _computed(z), side, _threads(threads)).to(z.dtype)
+    _choice("border", border, BORDERS)
+    weights, count = _computed(q), _threads(threads)
+    y = soft_unpool_op(weights, _computed(z), side, count)
+    if border == "renorm":
+        y = y * inside_share(weights, side, count)
+    return y.to(z.dtype)
 
 
 def superpixel_ids(q: torch.Tensor, cell: int = 16) -> torch.Tensor:
@@ -108,6 +131,13 @@ def superpixel_ids(q: torch.Tensor, cell: int = 16) -> torch.Tensor:
     y = torch.arange(height, device=q.device).view(-1, 1) // side + slot // 3 - 1
     x = torch.arange(width, device=q.device) // side + slot % 3 - 1
     return y.clamp(0, rows - 1) * columns + x.clamp(0, columns - 1)
+
+
+def inside_share(q: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
+    """1 / sum of q over slots inside the image, [B, 1, H, W]; 1 where there are none."""
+    rows, columns = -(-q.shape[2] // cell), -(-q.shape[3] // cell)
+    inside = soft_unpool_op(q, q.new_ones((q.shape[0], 1, rows * columns)), cell, threads)
+    return torch.where(inside > 0, inside, torch.ones_like(inside)).reciprocal()
 
 
 # ---------------------------------------------------------------- checks

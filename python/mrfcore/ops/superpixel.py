@@ -118,10 +118,7 @@ def logit_consistency(
     _check_values("x", x, 4, "[B, C, H, W]")
     _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
     if valid is not None:
-        if not isinstance(valid, torch.Tensor) or valid.dtype != torch.bool:
-            got = valid.dtype if isinstance(valid, torch.Tensor) else type(valid).__name__
-            raise TypeError(f"valid: expected a bool tensor [B, H, W], got {got}")
-        _check_same("valid", valid, "ids", ids)
+        check_mask(valid, x)
     keep = _choice("empty", empty, ("keep", "zero")) == "keep"
     return Consistency.apply(_computed(x), ids, valid, keep, False, _threads(threads)).to(x.dtype)
 
@@ -170,12 +167,13 @@ def _check_ids(
         )
 
 
-def _check_same(name: str, x: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
-    if x.device != other.device:
-        raise TypeError(
-            f"{name}: expected a tensor on {other.device} as {other_name}, got one on {x.device}"
-        )
-    if x.shape != other.shape:
-        raise ValueError(
-            f"{name}: expected shape {list(other.shape)} as {other_name}, got {list(x.shape)}"
-        )
+def check_mask(valid: object, x: torch.Tensor) -> None:
+    """Of x [B, C, H, W]."""
+    if not isinstance(valid, torch.Tensor) or valid.dtype != torch.bool:
+        got = valid.dtype if isinstance(valid, torch.Tensor) else type(valid).__name__
+        raise TypeError(f"valid: expected a bool tensor [B, H, W], got {got}")
+    if valid.device != x.device:
+        raise TypeError(f"valid: expected a tensor on {x.device}, got one on {valid.device}")
+    wanted = [x.shape[0], *x.shape[2:]]
+    if list(valid.shape) != wanted:
+        raise ValueError(f"valid: expected shape {wanted}, got {list(valid.shape)}")
