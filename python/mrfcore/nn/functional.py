@@ -12,7 +12,9 @@ from mrfcore.ops.filter_flow import (  # noqa: E402
     filter_flow,
     filter_flow_transpose,
 )
+from mrfcore.ops.flow_losses import charbonnier, flow_smoothness  # noqa: E402
 from mrfcore.ops.group_points import group_points  # noqa: E402
+from mrfcore.ops.margins import margin_bound, margin_capacity  # noqa: E402
 from mrfcore.ops.mean_shift import (  # noqa: E402
     kappa_from_margin,
     mean_shift,
@@ -38,14 +40,18 @@ from mrfcore.ops.superpixel_maps import (  # noqa: E402
 from mrfcore.ops.warp import compose_flows, flow_consistency, warp  # noqa: E402
 
 __all__ = [
+    "charbonnier",
     "compose_flows",
     "expected_flow",
     "filter_flow",
     "filter_flow_transpose",
     "flow_consistency",
+    "flow_smoothness",
     "group_points",
     "kappa_from_margin",
     "logit_consistency",
+    "margin_bound",
+    "margin_capacity",
     "mean_shift",
     "mean_shift_euclid",
     "pairwise_margin_loss",
