@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "kernels.hpp"
+#include "mean_shift_kernels.hpp"
 #include "stereo_kernels.hpp"
 
 namespace mrfcore::cuda {
@@ -69,6 +70,19 @@ struct Stereo {
   decltype(&cuda::compact_sgm_winners) compact_sgm_winners;
 };
 
+/// Mean shift and the pairwise margin loss.
+template <class T>
+struct Embeddings {
+  decltype(&kernels::point_means<T>) point_means;
+  decltype(&kernels::load_points<T>) load_points;
+  decltype(&kernels::unload_points<T>) unload_points;
+  decltype(&kernels::normalise_points<T>) normalise_points;
+  decltype(&kernels::through_norm<T>) through_norm;
+  decltype(&kernels::mean_shift_step<T>) mean_shift_step;
+  decltype(&kernels::mean_shift_step_back<T>) mean_shift_step_back;
+  decltype(&kernels::pairwise_margin<T>) pairwise_margin;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -77,6 +91,8 @@ struct Functions {
   Solvers<float> float32;
   Solvers<double> float64;
   Stereo stereo;
+  Embeddings<float> embeddings32;
+  Embeddings<double> embeddings64;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -86,10 +102,18 @@ struct Functions {
       return float64;
     }
   }
+  template <class T>
+  const Embeddings<T>& embeddings() const {
+    if constexpr (sizeof(T) == 4) {
+      return embeddings32;
+    } else {
+      return embeddings64;
+    }
+  }
 };
 
 /// Raise when a signature or the meaning of an argument changes; sizes are compared on their own.
-inline constexpr int kAbi = 3;
+inline constexpr int kAbi = 4;
 
 /// Sizes of everything that is handed over, so that a library of another build is not called.
 inline constexpr uint64_t kLayout =
@@ -98,7 +122,11 @@ inline constexpr uint64_t kLayout =
     104729ull * sizeof(cpu::MeanFieldAdjointArgs<float>) +
     15485863ull * sizeof(cpu::MinConvolutionPlan<float>) + 86028121ull * sizeof(Batch) +
     49979687ull * sizeof(cpu::CostVolumeArgs) + 67867967ull * sizeof(cpu::RightViewArgs) +
-    32452843ull * sizeof(CompactSgm) + 122949823ull * sizeof(CompactWinners);
+    32452843ull * sizeof(CompactSgm) + 122949823ull * sizeof(CompactWinners) +
+    179424673ull * sizeof(kernels::PointLayout) +
+    179424691ull * sizeof(kernels::MeanShiftStep<float>) +
+    179424697ull * sizeof(kernels::MeanShiftStepBack<float>) +
+    179424719ull * sizeof(kernels::PairwiseMargin<float>);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

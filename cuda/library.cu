@@ -78,6 +78,18 @@ constexpr Solvers<T> solvers() {
           .fill = &cuda::fill<T>};
 }
 
+template <class T>
+constexpr Embeddings<T> embeddings() {
+  return {.point_means = &kernels::point_means<T>,
+          .load_points = &kernels::load_points<T>,
+          .unload_points = &kernels::unload_points<T>,
+          .normalise_points = &kernels::normalise_points<T>,
+          .through_norm = &kernels::through_norm<T>,
+          .mean_shift_step = &kernels::mean_shift_step<T>,
+          .mean_shift_step_back = &kernels::mean_shift_step_back<T>,
+          .pairwise_margin = &kernels::pairwise_margin<T>};
+}
+
 #if defined(MRF_CUDA_EMULATOR)
 constexpr bool kEmulated = true;
 #else
@@ -103,7 +115,9 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                                          .right_view_volume = &cuda::right_view_volume,
                                          .compact_sgm_bytes = &cuda::compact_sgm_bytes,
                                          .compact_sgm = &cuda::compact_sgm,
-                                         .compact_sgm_winners = &cuda::compact_sgm_winners}};
+                                         .compact_sgm_winners = &cuda::compact_sgm_winners},
+                              .embeddings32 = embeddings<float>(),
+                              .embeddings64 = embeddings<double>()};
 
 }  // namespace
 }  // namespace mrfcore::cuda

@@ -9,6 +9,7 @@
 #include "ops/buffer.hpp"
 #include "ops/control.hpp"
 #include "ops/dispatch.hpp"
+#include "ops/mean_shift.hpp"
 
 namespace mrfcore {
 namespace {
@@ -33,29 +34,6 @@ const cpu::MeanShiftKernels<T>& kernels() {
 
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
-void check_shape(const MeanShiftShape& shape, int steps) {
-  constexpr int64_t kMost = int64_t{1} << 31;
-  const auto fits = [](int64_t n) { return n >= 1 && n <= kMost; };
-  if (!fits(shape.batch) || !fits(shape.dims) || !fits(shape.points)) {
-    fail("x has shape [" + std::to_string(shape.batch) + ", " + std::to_string(shape.dims) + ", " +
-         std::to_string(shape.points) + "], expected [batch, dims, points], each >= 1");
-  }
-  if (steps < 0) fail("steps is " + std::to_string(steps) + ", expected >= 0");
-}
-
-template <class T>
-void check_options(const MeanShiftOptions& options) {
-  const T kappa = static_cast<T>(options.kappa);
-  const bool sphere = options.kernel == MeanShiftKernel::Sphere;
-  if (!std::isfinite(kappa) || (sphere ? kappa < 0 : kappa <= 0)) {
-    fail("kappa is " + std::to_string(options.kappa) + ", expected a finite number " +
-         (sphere ? ">= 0" : "> 0"));
-  }
-  if (!(options.step_size > 0 && options.step_size <= 1)) {
-    fail("step_size is " + std::to_string(options.step_size) + ", expected 0 < step_size <= 1");
-  }
-}
-
 /// Squares must not overflow; +inf and NaN fail, too.
 template <class T>
 void check_values(const char* name, const T* x, const MeanShiftShape& shape) {
@@ -71,51 +49,15 @@ void check_values(const char* name, const T* x, const MeanShiftShape& shape) {
 }
 
 template <class T>
-MeanShiftLayout layout_of(const MeanShiftShape& shape) {
-  constexpr int64_t kRow = 64 / static_cast<int64_t>(sizeof(T));
-  MeanShiftLayout layout{};
-  layout.batch = shape.batch;
-  layout.dims = shape.dims;
-  layout.points = shape.points;
-  layout.blocks = (shape.points + cpu::kMeanShiftBlock - 1) / cpu::kMeanShiftBlock;
-  layout.stride = (shape.dims + kRow - 1) / kRow * kRow;
-  return layout;
-}
-
-template <class T>
 MeanShiftLayout layout_of(const MeanShiftShape& shape, const MeanShiftOptions& options,
                           cpu::Control& control) {
-  MeanShiftLayout layout = layout_of<T>(shape);
+  MeanShiftLayout layout = mean_shift_layout<T>(shape);
   layout.kernel = options.kernel;
   layout.threads = resolve_threads(options.threads);
   control.poll = options.interrupted;
   layout.control = &control;
   return layout;
 }
-
-/// Where things are on a tape, or in working memory that keeps two states only.
-template <class T>
-struct Records {
-  Records(const MeanShiftLayout& layout, int steps, bool every, T* memory)
-      : states(memory),
-        kept(every ? steps + 1 : 2),
-        rows(layout.rows_size()),
-        numbers(layout.batch * layout.padded()),
-        lengths(states + kept * rows),
-        masses(lengths + kept * numbers) {}
-
-  int64_t size() const { return kept * (rows + numbers) + (kept - 1) * numbers; }
-  T* state(int t) const { return states + t % kept * rows; }
-  /// Of state t before it was normalised.
-  T* length(int t) const { return lengths + t % kept * numbers; }
-  /// Of the loop from t to t + 1.
-  T* mass(int t) const { return masses + t % (kept - 1) * numbers; }
-
-  T* states;
-  int64_t kept, rows, numbers;
-  T* lengths;
-  T* masses;
-};
 
 /// Mean of each dimension, which Euclidean kernels work around: differences of large numbers lose
 /// digits. Zero on the sphere.
@@ -133,27 +75,51 @@ Buffer<T> offsets(const T* x, const MeanShiftShape& shape, MeanShiftKernel kerne
 
 }  // namespace
 
+void check_mean_shift_shape(const MeanShiftShape& shape, int steps) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  const auto fits = [](int64_t n) { return n >= 1 && n <= kMost; };
+  if (!fits(shape.batch) || !fits(shape.dims) || !fits(shape.points)) {
+    fail("x has shape [" + std::to_string(shape.batch) + ", " + std::to_string(shape.dims) + ", " +
+         std::to_string(shape.points) + "], expected [batch, dims, points], each >= 1");
+  }
+  if (steps < 0) fail("steps is " + std::to_string(steps) + ", expected >= 0");
+}
+
+template <class T>
+void check_mean_shift(const MeanShiftShape& shape, const MeanShiftOptions& options, bool of_kappa) {
+  check_mean_shift_shape(shape, options.steps);
+  const T kappa = static_cast<T>(options.kappa);
+  const bool sphere = options.kernel == MeanShiftKernel::Sphere;
+  if (of_kappa && (!std::isfinite(kappa) || (sphere ? kappa < 0 : kappa <= 0))) {
+    fail("kappa is " + std::to_string(options.kappa) + ", expected a finite number " +
+         (sphere ? ">= 0" : "> 0"));
+  }
+  if (!(options.step_size > 0 && options.step_size <= 1)) {
+    fail("step_size is " + std::to_string(options.step_size) + ", expected 0 < step_size <= 1");
+  }
+}
+
 template <class T>
 int64_t mean_shift_tape_size(const MeanShiftShape& shape, int steps) {
-  check_shape(shape, steps);
-  return Records<T>(layout_of<T>(shape), steps, true, nullptr).size();
+  check_mean_shift_shape(shape, steps);
+  return MeanShiftRecords<T>(mean_shift_layout<T>(shape), steps, true, nullptr).size();
 }
 
 template <class T>
 void mean_shift_forward(const T* x, const MeanShiftShape& shape, const MeanShiftOptions& options,
                         T* out, T* tape) {
   if (x == nullptr || out == nullptr) fail("x or out has no data");
-  check_shape(shape, options.steps);
-  check_options<T>(options);
+  check_mean_shift<T>(shape, options, true);
   check_values("x", x, shape);
   cpu::Control control;
   const MeanShiftLayout layout = layout_of<T>(shape, options, control);
   const auto& k = kernels<T>();
   Buffer<T> own;
   if (tape == nullptr) {
-    own = Buffer<T>(Records<T>(layout, options.steps, false, nullptr).size());
+    own = Buffer<T>(MeanShiftRecords<T>(layout, options.steps, false, nullptr).size());
   }
-  const Records<T> records(layout, options.steps, tape != nullptr, tape ? tape : own.data());
+  const MeanShiftRecords<T> records(layout, options.steps, tape != nullptr,
+                                    tape ? tape : own.data());
   Buffer<T> columns(layout.rows_size());
   const Buffer<T> offset = offsets(x, shape, options.kernel);
   k.load(layout, x, offset.data(), records.state(0), records.length(0));
@@ -170,13 +136,12 @@ template <class T>
 void mean_shift_backward(const MeanShiftShape& shape, const MeanShiftOptions& options,
                          const T* tape, const T* grad_out, T* grad_x, double* grad_kappa) {
   if (tape == nullptr || grad_out == nullptr) fail("tape or grad_out has no data");
-  check_shape(shape, options.steps);
-  check_options<T>(options);
+  check_mean_shift<T>(shape, options, true);
   cpu::Control control;
   MeanShiftLayout layout = layout_of<T>(shape, options, control);
   const auto& k = kernels<T>();
   // Nothing below writes to the tape.
-  const Records<T> records(layout, options.steps, true, const_cast<T*>(tape));
+  const MeanShiftRecords<T> records(layout, options.steps, true, const_cast<T*>(tape));
   const int64_t numbers = layout.batch * layout.padded();
   Buffer<T> gradient(layout.rows_size()), pulled(layout.rows_size()), columns(layout.rows_size()),
       pulled_columns(layout.rows_size()), centre(numbers), row_sum(numbers);
@@ -202,6 +167,8 @@ void mean_shift_backward(const MeanShiftShape& shape, const MeanShiftOptions& op
   k.unload(layout, gradient.data(), zero.data(), grad_x);
 }
 
+template void check_mean_shift<float>(const MeanShiftShape&, const MeanShiftOptions&, bool);
+template void check_mean_shift<double>(const MeanShiftShape&, const MeanShiftOptions&, bool);
 template int64_t mean_shift_tape_size<float>(const MeanShiftShape&, int);
 template int64_t mean_shift_tape_size<double>(const MeanShiftShape&, int);
 template void mean_shift_forward<float>(const float*, const MeanShiftShape&,

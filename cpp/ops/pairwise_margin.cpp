@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mrfcore/pairwise_margin.hpp"
+#include "ops/pairwise_margin.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -31,22 +31,6 @@ const cpu::MarginKernels<T>& kernels() {
 }
 
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
-
-void check(int64_t batch, int64_t dims, int64_t points, const PairwiseMarginOptions& options) {
-  constexpr int64_t kMost = int64_t{1} << 31, kMostPoints = int64_t{1} << 24;  // groups as floats
-  const bool fits = batch >= 1 && batch <= kMost && dims >= 1 && dims <= kMost && points >= 1 &&
-                    points <= kMostPoints;
-  if (!fits) {
-    fail("x has shape [" + std::to_string(batch) + ", " + std::to_string(dims) + ", " +
-         std::to_string(points) + "], expected [batch, dims, 1..2^24 points]");
-  }
-  if (!(options.alpha >= 0 && options.alpha <= 1)) {
-    fail("alpha is " + std::to_string(options.alpha) + ", expected a number in [0, 1]");
-  }
-  if (!(options.neg_weight >= 0 && std::isfinite(options.neg_weight))) {
-    fail("neg_weight is " + std::to_string(options.neg_weight) + ", expected a finite number >= 0");
-  }
-}
 
 /// Points of one item that count, by label, then by index.
 template <class T>
@@ -203,13 +187,30 @@ class Item {
 
 }  // namespace
 
+void check_pairwise_margin(int64_t batch, int64_t dims, int64_t points,
+                           const PairwiseMarginOptions& options) {
+  constexpr int64_t kMost = int64_t{1} << 31, kMostPoints = int64_t{1} << 24;  // groups as floats
+  const bool fits = batch >= 1 && batch <= kMost && dims >= 1 && dims <= kMost && points >= 1 &&
+                    points <= kMostPoints;
+  if (!fits) {
+    fail("x has shape [" + std::to_string(batch) + ", " + std::to_string(dims) + ", " +
+         std::to_string(points) + "], expected [batch, dims, 1..2^24 points]");
+  }
+  if (!(options.alpha >= 0 && options.alpha <= 1)) {
+    fail("alpha is " + std::to_string(options.alpha) + ", expected a number in [0, 1]");
+  }
+  if (!(options.neg_weight >= 0 && std::isfinite(options.neg_weight))) {
+    fail("neg_weight is " + std::to_string(options.neg_weight) + ", expected a finite number >= 0");
+  }
+}
+
 template <class T>
 void pairwise_margin_loss(const T* x, const int64_t* labels, const T* weights, int64_t batch,
                           int64_t dims, int64_t points, const PairwiseMarginOptions& options,
                           double* loss, T* grad) {
   if (x == nullptr || labels == nullptr || weights == nullptr || loss == nullptr)
     fail("x, labels, weights or loss has no data");
-  check(batch, dims, points, options);
+  check_pairwise_margin(batch, dims, points, options);
   Item<T> item(dims, points);
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t plane = b * dims * points;
