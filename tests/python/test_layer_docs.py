@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The snippets of docs/layers and of the README's section on networks run as printed."""
+"""The snippets of docs/layers, docs/operators and the README on networks run as printed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 from mrfcore import nn
+from mrfcore.nn import functional
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "layers").glob("*.md"))
+OPERATORS = ROOT / "docs" / "operators"
+OPERATOR_PAGES = sorted(page for page in OPERATORS.glob("*.md") if page.name != "README.md")
 SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -33,9 +36,36 @@ def test_pages(page: Path) -> None:
             assert part in text
 
 
+@pytest.mark.parametrize("page", OPERATOR_PAGES, ids=lambda page: page.stem)
+def test_operator_pages(page: Path) -> None:
+    text = page.read_text()
+    assert run(text) >= 1
+    for part in ("**Shapes**", "**Complexity**", "**Memory**"):
+        assert part in text
+
+
 def test_there_is_a_page_for_everything() -> None:
     titles = {page.read_text().splitlines()[0] for page in PAGES}
-    assert {f"# mrfcore.nn.{name}" for name in nn.__all__} <= titles
+    named = {name for name in nn.__all__ if f"# mrfcore.nn.{name}" in titles}
+    operators = "".join(page.read_text() for page in OPERATOR_PAGES)
+    named |= {name for name in nn.__all__ if f"`mrfcore.nn.{name}" in operators}
+    assert set(nn.__all__) == named
+
+
+def test_the_index_of_operators_is_whole() -> None:
+    index = (OPERATORS / "README.md").read_text()
+    table = "\n".join(line for line in index.splitlines() if line.startswith("| ["))
+    for name in functional.__all__:
+        row = next((line for line in table.splitlines() if f"`{name}`" in line), None)
+        assert row, f"docs/operators/README.md: no row for {name}"
+        page = re.search(r"\]\((\w+\.md)\)", row)
+        assert page is not None
+        assert name in (OPERATORS / page[1]).read_text(), f"docs/operators/{page[1]}: no {name}"
+    for page in OPERATOR_PAGES:
+        assert f"]({page.name})" in index
+    modules = {name for name in nn.__all__ if f"`{name}`" in table}
+    layers = {page.read_text().splitlines()[0] for page in PAGES}
+    assert modules == {name for name in nn.__all__ if f"# mrfcore.nn.{name}" not in layers}
 
 
 def test_readme() -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message passing as layers of a network, with what goes in and out of them.
+"""Message passing and dense operators as layers of a network.
+
+The operators are also functions: `mrfcore.nn.functional`.
 
 >>> from mrfcore import nn as mrf
 >>> layer = mrf.TRWP(mrf.LearnedPairwise(21), iterations=5)
@@ -14,17 +16,35 @@ from mrfcore._torch import require_torch
 require_torch("mrfcore.nn")
 
 from mrfcore.nn.edge_weights import EdgeWeights  # noqa: E402
+from mrfcore.nn.filter_flow import FilterFlow, Warp  # noqa: E402
 from mrfcore.nn.layers import ISGMR, SGM, TRWP, LoopyBP, MeanField  # noqa: E402
 from mrfcore.nn.learned_pairwise import LearnedPairwise  # noqa: E402
+from mrfcore.nn.mean_shift import MeanShift, PairwiseMarginLoss  # noqa: E402
 from mrfcore.nn.regression import soft_argmin  # noqa: E402
+from mrfcore.nn.superpixel import (  # noqa: E402
+    LogitConsistency,
+    SoftSuperpixelPool,
+    SoftSuperpixelUnpool,
+    SuperpixelPool,
+    SuperpixelUnpool,
+)
 
 __all__ = [
     "ISGMR",
     "SGM",
     "TRWP",
     "EdgeWeights",
+    "FilterFlow",
     "LearnedPairwise",
+    "LogitConsistency",
     "LoopyBP",
     "MeanField",
+    "MeanShift",
+    "PairwiseMarginLoss",
+    "SoftSuperpixelPool",
+    "SoftSuperpixelUnpool",
+    "SuperpixelPool",
+    "SuperpixelUnpool",
+    "Warp",
     "soft_argmin",
 ]

@@ -69,8 +69,10 @@ class _Soft(torch.autograd.Function):
     """(name, a, b, cell, threads) -> "pool" of (q, x), "unpool" of (q, z), "product" of (x, z)."""
 
     @staticmethod
-    def forward(name: str, *args: Any) -> torch.Tensor:
-        return _OPS[name](*args)
+    def forward(
+        name: str, a: torch.Tensor, b: torch.Tensor, cell: int, threads: int
+    ) -> torch.Tensor:
+        return _OPS[name](a, b, cell, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

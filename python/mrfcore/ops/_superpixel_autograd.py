@@ -21,8 +21,10 @@ class Pool(torch.autograd.Function):
     """(x, ids, num, mean, threads) -> z."""
 
     @staticmethod
-    def forward(*args: Any) -> torch.Tensor:
-        return pool_op(*args)
+    def forward(
+        x: torch.Tensor, ids: torch.Tensor, num: int, mean: bool, threads: int
+    ) -> torch.Tensor:
+        return pool_op(x, ids, num, mean, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -44,8 +46,8 @@ class Unpool(torch.autograd.Function):
     """(z, ids, divide, threads) -> x."""
 
     @staticmethod
-    def forward(*args: Any) -> torch.Tensor:
-        return unpool_op(*args)
+    def forward(z: torch.Tensor, ids: torch.Tensor, divide: bool, threads: int) -> torch.Tensor:
+        return unpool_op(z, ids, divide, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -68,8 +70,10 @@ class Maximum(torch.autograd.Function):
     """(x, ids, num, threads) -> (z, the pixels it came from)."""
 
     @staticmethod
-    def forward(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return maximum_op(*args)
+    def forward(
+        x: torch.Tensor, ids: torch.Tensor, num: int, threads: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return maximum_op(x, ids, num, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -96,8 +100,15 @@ class Consistency(torch.autograd.Function):
     """(x, ids, valid or None, keep, adjoint, threads) -> y."""
 
     @staticmethod
-    def forward(*args: Any) -> torch.Tensor:
-        return consistency_op(*args)
+    def forward(
+        x: torch.Tensor,
+        ids: torch.Tensor,
+        valid: torch.Tensor | None,
+        keep: bool,
+        adjoint: bool,
+        threads: int,
+    ) -> torch.Tensor:
+        return consistency_op(x, ids, valid, keep, adjoint, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

@@ -189,10 +189,16 @@ class _MeanShift(torch.autograd.Function):
     """(x [B, D, N], kappa [], keep, kernel, steps, step_size, threads) -> (moved, tape)."""
 
     @staticmethod
-    def forward(
-        x: torch.Tensor, kappa: torch.Tensor, keep: bool, *setup: Any
+    def forward(  # all by name: the compiler takes *args to begin with a context
+        x: torch.Tensor,
+        kappa: torch.Tensor,
+        keep: bool,
+        kernel: str,
+        steps: int,
+        step_size: float,
+        threads: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.ops.mrfcore.mean_shift(x, kappa, keep, *setup)
+        return torch.ops.mrfcore.mean_shift(x, kappa, keep, kernel, steps, step_size, threads)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:

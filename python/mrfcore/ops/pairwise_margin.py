@@ -189,9 +189,18 @@ class _Loss(torch.autograd.Function):
     """(x, labels, weights, need_grad, alpha, neg_weight, threads) -> (loss [B], d loss / d x)."""
 
     @staticmethod
-    def forward(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        found: tuple[torch.Tensor, torch.Tensor] = torch.ops.mrfcore.pairwise_margin(*args)
-        return found
+    def forward(  # all by name: the compiler takes *args to begin with a context
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        need_grad: bool,
+        alpha: float,
+        neg_weight: float,
+        threads: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.ops.mrfcore.pairwise_margin(
+            x, labels, weights, need_grad, alpha, neg_weight, threads
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
