@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,27 @@ def device() -> devices.Device:
     if not status["emulated"]:
         pytest.skip("kernels are not emulated here: build the C++ tests first (make cpp-test)")
     return devices.Device("cpu")
+
+
+@pytest.fixture(params=["cpu", "device"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Once the CPU, once `device`: there no dense operator may fall back to its kernel for CPUs."""
+    if request.param == "cpu":
+        yield devices.Device("cpu")
+        return
+    device = request.getfixturevalue("device")
+    from mrfcore import _core
+
+    def refuse(name: str) -> Any:
+        def called(*_: Any) -> None:
+            pytest.skip(f"{name} has no kernel for devices yet")
+
+        return called
+
+    for name in devices.CPU_KERNELS:
+        monkeypatch.setattr(_core, name, refuse(name))
+    with device.active():
+        yield device
 
 
 @pytest.fixture(scope="session")

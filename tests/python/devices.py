@@ -11,6 +11,26 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BUILT = "tests/emulator/libmrfcore_cuda_emulated.so"
+# The core's functions for dense operators on the CPU.
+CPU_KERNELS = (
+    "filter_flow_f32",
+    "filter_flow_f64",
+    "filter_flow_filter_gradient_f32",
+    "filter_flow_filter_gradient_f64",
+    "filter_flow_transpose_f32",
+    "filter_flow_transpose_f64",
+    "mean_shift_backward",
+    "mean_shift_forward",
+    "pairwise_margin_loss",
+    "soft_superpixel_pool",
+    "soft_superpixel_product",
+    "soft_superpixel_unpool",
+    "superpixel_consistency",
+    "superpixel_pool",
+    "superpixel_unpool",
+    "warp",
+    "warp_gradient",
+)
 
 
 def use_emulator_if_built() -> None:

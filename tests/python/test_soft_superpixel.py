@@ -19,11 +19,6 @@ from mrfcore.nn.functional import (  # noqa: E402
     superpixel_ids,
 )
 from mrfcore.ops import soft_superpixel_reference as reference  # noqa: E402
-from mrfcore.ops._soft_superpixel_library import (  # noqa: E402
-    soft_pool_op,
-    soft_product_op,
-    soft_unpool_op,
-)
 
 SHAPES = [
     (2, 5, 32, 48, 16),
