@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mean_shift against its plain-torch reference, finite differences and the spec's properties."""
+"""mean_shift against its plain-torch reference, and finite differences."""
 
 from __future__ import annotations
 
@@ -38,20 +38,6 @@ SHAPES = [(1, 3, 5), (2, 3, 64), (1, 8, 65), (2, 20, 130), (1, 64, 200), (1, 2, 
 
 def draw(*shape: int, dtype: Any = torch.float64, seed: int = 0) -> Any:
     return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-
-
-def clusters(sizes: list[int], dims: int = 64) -> tuple[Any, Any]:
-    """P5.6: orthogonal centres with noise of half the length, [1, D, N], and labels."""
-    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    noise = 0.5 * draw(dims, sum(sizes)) / dims**0.5
-    return (torch.eye(dims, dtype=torch.float64)[:, labels] + noise)[None], labels
-
-
-def cosines(x: Any, labels: Any) -> tuple[float, float]:
-    """The least within a cluster, the greatest between two."""
-    x = torch.nn.functional.normalize(x[0], dim=0)
-    similarity, same = x.T @ x, labels[:, None] == labels
-    return float(similarity[same].min()), float(similarity[~same].max())
 
 
 # ---------------------------------------------------------------- the reference
@@ -109,7 +95,7 @@ def test_the_printed_backward_is_not_ours() -> None:
     assert (printed - right).norm() > 0.05 * true.norm()
 
 
-# ---------------------------------------------------------------- properties (P5.4, P5.5, P5.6)
+# ---------------------------------------------------------------- more properties: own file
 
 
 def test_columns_are_unit_vectors() -> None:
@@ -167,40 +153,9 @@ def test_zero_vectors_and_balanced_points() -> None:
     assert not torch.autograd.grad(stays.sum(), both)[0].any()
 
 
-def test_convergence() -> None:
-    x, labels = clusters([100] * 5)
-    within, between = cosines(mean_shift(x, 36.0, 6), labels)
-    assert within > 0.9999
-    assert between < 0.05
-    within, between = cosines(mean_shift(x, 6.0, 2), labels)
-    assert within > 0.99
-    assert between < 0.06
-
-
-def test_uneven_groups_need_the_square() -> None:
-    """kappa = delta merges them, kappa = delta^2 does not: hence the default."""
-    x, labels = clusters([940, 20, 20, 10, 10])
-    assert cosines(mean_shift(x, kappa_from_margin(0.5, "delta"), 5), labels)[1] > 0.99
-    assert cosines(mean_shift(x, kappa_from_margin(), 15), labels)[1] < 0.2
-
-
 def test_kappa_from_margin() -> None:
     assert kappa_from_margin(0.5) == 36
     assert kappa_from_margin(0.5, "delta") == 6
-
-
-def test_gradients_gather_at_the_boundary() -> None:
-    """P5.9: one loop raises gradients between two groups, and lowers those inside."""
-    angle = torch.linspace(0, torch.pi / 2, 181, dtype=torch.float64)
-    x = torch.stack([angle.cos(), angle.sin()])[None].requires_grad_()
-    target = torch.eye(2, dtype=torch.float64)[:, (angle > torch.pi / 4).long()]
-
-    def size(y: Any) -> Any:
-        return torch.autograd.grad((y * target).sum(), x)[0].norm(dim=1)[0]
-
-    plain, moved = size(torch.nn.functional.normalize(x, dim=1)), size(mean_shift(x, 36.0, 1))
-    assert moved[85:96].mean() > plain[85:96].mean()
-    assert moved[:11].mean() < plain[80:91].mean()
 
 
 # ---------------------------------------------------------------- bits, torch's machinery
