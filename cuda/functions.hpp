@@ -8,6 +8,7 @@
 #include "kernels.hpp"
 #include "mean_shift_kernels.hpp"
 #include "stereo_kernels.hpp"
+#include "superpixel_kernels.hpp"
 
 namespace mrfcore::cuda {
 
@@ -83,6 +84,16 @@ struct Embeddings {
   decltype(&kernels::pairwise_margin<T>) pairwise_margin;
 };
 
+template <class T>
+struct Superpixels {
+  decltype(&kernels::superpixel_pool<T>) pool;
+  decltype(&kernels::superpixel_unpool<T>) unpool;
+  decltype(&kernels::superpixel_consistency<T>) consistency;
+  decltype(&kernels::soft_superpixel_pool<T>) soft_pool;
+  decltype(&kernels::soft_superpixel_unpool<T>) soft_unpool;
+  decltype(&kernels::soft_superpixel_product<T>) soft_product;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -93,6 +104,8 @@ struct Functions {
   Stereo stereo;
   Embeddings<float> embeddings32;
   Embeddings<double> embeddings64;
+  Superpixels<float> superpixels32;
+  Superpixels<double> superpixels64;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -108,6 +121,14 @@ struct Functions {
       return embeddings32;
     } else {
       return embeddings64;
+    }
+  }
+  template <class T>
+  const Superpixels<T>& superpixels() const {
+    if constexpr (sizeof(T) == 4) {
+      return superpixels32;
+    } else {
+      return superpixels64;
     }
   }
 };
@@ -126,7 +147,8 @@ inline constexpr uint64_t kLayout =
     179424673ull * sizeof(kernels::PointLayout) +
     179424691ull * sizeof(kernels::MeanShiftStep<float>) +
     179424697ull * sizeof(kernels::MeanShiftStepBack<float>) +
-    179424719ull * sizeof(kernels::PairwiseMargin<float>);
+    179424719ull * sizeof(kernels::PairwiseMargin<float>) + 179424729ull * sizeof(SuperpixelMap) +
+    179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

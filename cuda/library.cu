@@ -90,6 +90,16 @@ constexpr Embeddings<T> embeddings() {
           .pairwise_margin = &kernels::pairwise_margin<T>};
 }
 
+template <class T>
+constexpr Superpixels<T> superpixels() {
+  return {.pool = &kernels::superpixel_pool<T>,
+          .unpool = &kernels::superpixel_unpool<T>,
+          .consistency = &kernels::superpixel_consistency<T>,
+          .soft_pool = &kernels::soft_superpixel_pool<T>,
+          .soft_unpool = &kernels::soft_superpixel_unpool<T>,
+          .soft_product = &kernels::soft_superpixel_product<T>};
+}
+
 #if defined(MRF_CUDA_EMULATOR)
 constexpr bool kEmulated = true;
 #else
@@ -117,7 +127,9 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                                          .compact_sgm = &cuda::compact_sgm,
                                          .compact_sgm_winners = &cuda::compact_sgm_winners},
                               .embeddings32 = embeddings<float>(),
-                              .embeddings64 = embeddings<double>()};
+                              .embeddings64 = embeddings<double>(),
+                              .superpixels32 = superpixels<float>(),
+                              .superpixels64 = superpixels<double>()};
 
 }  // namespace
 }  // namespace mrfcore::cuda
