@@ -10,6 +10,10 @@
 
 namespace mrfcore::cuda::kernels {
 
+/// Most rows, columns and channels: positions, with margins and tiles, are of 32 bits. More are
+/// refused.
+inline constexpr int64_t kMostExtent = int64_t{1} << 30;
+
 /// See mrfcore::filter_flow. image and out may be null without channels.
 template <class T>
 int filter_flow(const FilterFlowProblem& problem, const T* image, T* out, T* flow,

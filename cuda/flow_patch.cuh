@@ -88,9 +88,6 @@ struct FlowPatch {
   }
 };
 
-/// Sides of images beyond this are refused: positions, margins and tiles included, are of 32 bits.
-constexpr int64_t kMostExtent = int64_t{1} << 30;
-
 /// Tiles cover `rows` x `columns` positions of every item, the first at (top, left).
 struct Tiling {
   int top, left, rows, columns, across, down;
@@ -136,7 +133,8 @@ struct FlowSize {
 };
 
 inline bool fits(const FilterFlowProblem& p) {
-  return p.height <= kMostExtent && p.width <= kMostExtent && p.channels <= INT32_MAX;
+  return p.height <= kernels::kMostExtent && p.width <= kernels::kMostExtent &&
+         p.channels <= kernels::kMostExtent;
 }
 
 /// body(F{}) for the type F that filters are stored in.

@@ -5,10 +5,12 @@
 
 #include <cstddef>
 
+#include "filter_flow_kernels.hpp"
 #include "kernels.hpp"
 #include "mean_shift_kernels.hpp"
 #include "stereo_kernels.hpp"
 #include "superpixel_kernels.hpp"
+#include "warp_kernels.hpp"
 
 namespace mrfcore::cuda {
 
@@ -94,6 +96,17 @@ struct Superpixels {
   decltype(&kernels::soft_superpixel_product<T>) soft_product;
 };
 
+/// Filter flow and warps.
+template <class T>
+struct Flows {
+  decltype(&kernels::filter_flow<T>) filter_flow;
+  decltype(&kernels::filter_flow_transpose<T>) filter_flow_transpose;
+  decltype(&kernels::filter_flow_filter_gradient<T>) filter_flow_filter_gradient;
+  decltype(&kernels::warp<T>) warp;
+  decltype(&kernels::warp_flow_gradient<T>) warp_flow_gradient;
+  decltype(&kernels::warp_image_gradient<T>) warp_image_gradient;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -106,6 +119,8 @@ struct Functions {
   Embeddings<double> embeddings64;
   Superpixels<float> superpixels32;
   Superpixels<double> superpixels64;
+  Flows<float> flows32;
+  Flows<double> flows64;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -121,6 +136,14 @@ struct Functions {
       return embeddings32;
     } else {
       return embeddings64;
+    }
+  }
+  template <class T>
+  const Flows<T>& flows() const {
+    if constexpr (sizeof(T) == 4) {
+      return flows32;
+    } else {
+      return flows64;
     }
   }
   template <class T>
@@ -148,7 +171,8 @@ inline constexpr uint64_t kLayout =
     179424691ull * sizeof(kernels::MeanShiftStep<float>) +
     179424697ull * sizeof(kernels::MeanShiftStepBack<float>) +
     179424719ull * sizeof(kernels::PairwiseMargin<float>) + 179424729ull * sizeof(SuperpixelMap) +
-    179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels);
+    179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels) +
+    179424731ull * sizeof(FilterFlowProblem) + 179424779ull * sizeof(WarpProblem);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

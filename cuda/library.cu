@@ -100,6 +100,16 @@ constexpr Superpixels<T> superpixels() {
           .soft_product = &kernels::soft_superpixel_product<T>};
 }
 
+template <class T>
+constexpr Flows<T> flows() {
+  return {.filter_flow = &kernels::filter_flow<T>,
+          .filter_flow_transpose = &kernels::filter_flow_transpose<T>,
+          .filter_flow_filter_gradient = &kernels::filter_flow_filter_gradient<T>,
+          .warp = &kernels::warp<T>,
+          .warp_flow_gradient = &kernels::warp_flow_gradient<T>,
+          .warp_image_gradient = &kernels::warp_image_gradient<T>};
+}
+
 #if defined(MRF_CUDA_EMULATOR)
 constexpr bool kEmulated = true;
 #else
@@ -129,7 +139,9 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                               .embeddings32 = embeddings<float>(),
                               .embeddings64 = embeddings<double>(),
                               .superpixels32 = superpixels<float>(),
-                              .superpixels64 = superpixels<double>()};
+                              .superpixels64 = superpixels<double>(),
+                              .flows32 = flows<float>(),
+                              .flows64 = flows<double>()};
 
 }  // namespace
 }  // namespace mrfcore::cuda

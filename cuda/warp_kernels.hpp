@@ -26,10 +26,8 @@ int64_t warp_workspace_bytes(const WarpProblem& p) {
 }
 
 /// The part that goes to the image. Contributions are rounded to a multiple of some 2^-n and added
-/// as integers, in whatever order: the same bits every time. With N pixels in a plane of grad_out,
-/// an error is at most 2^(log2 N - 60) of the largest |grad_out| of the plane for each pixel that
-/// contributes (2^-40 times that in double, beside double's own rounding). A plane in which a
-/// gradient or a flow is not finite comes back as NaN.
+/// as integers, in whatever order: the same bits every time. mrfcore/cuda_warp.hpp says how fine,
+/// and what happens to planes with something that is not finite.
 template <class T>
 int warp_image_gradient(const WarpProblem& problem, const T* flow, const T* grad_out, T* grad_image,
                         void* workspace, void* stream);

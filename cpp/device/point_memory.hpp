@@ -3,11 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "device/library.hpp"
+#include "device/workspace.hpp"
 #include "mrfcore/cuda.hpp"
-#include "mrfcore/error.hpp"
 #include "ops/mean_shift.hpp"
 
 namespace mrfcore::cuda {
@@ -31,15 +30,6 @@ class Pieces {
   std::byte* base_ = nullptr;
   int64_t bytes_ = 0;
 };
-
-/// Throws OutOfMemory.
-inline void expect_workspace(const Queue& queue, int64_t bytes) {
-  const int64_t found = queue.workspace == nullptr ? 0 : queue.workspace_bytes;
-  if (found < bytes) {
-    throw OutOfMemory("workspace: expected at least " + std::to_string(bytes) + " bytes, got " +
-                      std::to_string(found));
-  }
-}
 
 template <class T>
 kernels::PointLayout point_layout(const MeanShiftShape& shape) {

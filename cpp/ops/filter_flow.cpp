@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mrfcore/filter_flow.hpp"
+#include "ops/filter_flow.hpp"
 
 #include <cmath>
 #include <limits>
@@ -91,11 +91,16 @@ void* writable(const T* data) {
 }
 
 template <class T>
-void set_statistics(const FilterFlowProblem& p, SoftmaxStatistics<T> statistics,
-                    cpu::FilterFlowArgs& a) {
+void check_statistics(const FilterFlowProblem& p, SoftmaxStatistics<const T> statistics) {
   if (!p.softmax) return;
   check_data("statistics.peak", statistics.peak, pixels(p));
   check_data("statistics.scale", statistics.scale, pixels(p));
+}
+
+template <class T>
+void set_statistics(const FilterFlowProblem& p, SoftmaxStatistics<T> statistics,
+                    cpu::FilterFlowArgs& a) {
+  if (!p.softmax) return;
   a.peak = writable(statistics.peak);
   a.scale = writable(statistics.scale);
 }
@@ -114,11 +119,35 @@ void run(Kernel<T> kernel, int64_t workspace, cpu::FilterFlowArgs& a) {
 }  // namespace
 
 template <class T>
-void filter_flow(const FilterFlowProblem& problem, const T* image, T* out, T* flow,
-                 SoftmaxStatistics<T> statistics) {
+void check_filter_flow(const FilterFlowProblem& problem, const T* image,
+                       SoftmaxStatistics<const T> statistics, const T* out) {
   check_problem<T>(problem);
   check_data("image", image, pixels(problem) * problem.channels);
   check_data("out", out, pixels(problem) * problem.channels);
+  check_statistics(problem, statistics);
+}
+
+template <class T>
+void check_filter_gradient(const FilterFlowProblem& problem, const T* image,
+                           SoftmaxStatistics<const T> statistics,
+                           const FilterFlowGradients<T>& gradients, const void* grad_filters) {
+  check_problem<T>(problem);
+  const int64_t elements = pixels(problem) * problem.channels;
+  check_data("image", image, elements);
+  check_data("gradients.grad_out", gradients.grad_out, elements);
+  check_data("grad_filters", grad_filters, pixels(problem));
+  check_statistics(problem, statistics);
+  if (!problem.softmax) return;
+  check_data("gradients.out", gradients.out, elements);
+  if (gradients.grad_flow != nullptr) {
+    check_data("gradients.flow", gradients.flow, pixels(problem));
+  }
+}
+
+template <class T>
+void filter_flow(const FilterFlowProblem& problem, const T* image, T* out, T* flow,
+                 SoftmaxStatistics<T> statistics) {
+  check_filter_flow<T>(problem, image, {statistics.peak, statistics.scale}, out);
   cpu::FilterFlowArgs a = arguments(problem);
   set_statistics(problem, statistics, a);
   a.image = image;
@@ -131,9 +160,7 @@ void filter_flow(const FilterFlowProblem& problem, const T* image, T* out, T* fl
 template <class T>
 void filter_flow_transpose(const FilterFlowProblem& problem, const T* image,
                            SoftmaxStatistics<const T> statistics, T* out) {
-  check_problem<T>(problem);
-  check_data("image", image, pixels(problem) * problem.channels);
-  check_data("out", out, pixels(problem) * problem.channels);
+  check_filter_flow<T>(problem, image, statistics, out);
   cpu::FilterFlowArgs a = arguments(problem);
   set_statistics(problem, statistics, a);
   a.image = image;
@@ -146,19 +173,9 @@ template <class T>
 void filter_flow_filter_gradient(const FilterFlowProblem& problem, const T* image,
                                  SoftmaxStatistics<const T> statistics,
                                  const FilterFlowGradients<T>& gradients, void* grad_filters) {
-  check_problem<T>(problem);
-  const int64_t elements = pixels(problem) * problem.channels;
-  check_data("image", image, elements);
-  check_data("gradients.grad_out", gradients.grad_out, elements);
-  check_data("grad_filters", grad_filters, pixels(problem));
+  check_filter_gradient(problem, image, statistics, gradients, grad_filters);
   cpu::FilterFlowArgs a = arguments(problem);
   set_statistics(problem, statistics, a);
-  if (problem.softmax) {
-    check_data("gradients.out", gradients.out, elements);
-    if (gradients.grad_flow != nullptr) {
-      check_data("gradients.flow", gradients.flow, pixels(problem));
-    }
-  }
   a.image = image;
   a.out = writable(gradients.out);
   a.grad_out = gradients.grad_out;
@@ -170,6 +187,11 @@ void filter_flow_filter_gradient(const FilterFlowProblem& problem, const T* imag
 }
 
 #define MRFCORE_INSTANTIATE(T)                                                                    \
+  template void check_filter_flow<T>(const FilterFlowProblem&, const T*,                          \
+                                     SoftmaxStatistics<const T>, const T*);                       \
+  template void check_filter_gradient<T>(const FilterFlowProblem&, const T*,                      \
+                                         SoftmaxStatistics<const T>,                              \
+                                         const FilterFlowGradients<T>&, const void*);             \
   template void filter_flow<T>(const FilterFlowProblem&, const T*, T*, T*, SoftmaxStatistics<T>); \
   template void filter_flow_transpose<T>(const FilterFlowProblem&, const T*,                      \
                                          SoftmaxStatistics<const T>, T*);                         \

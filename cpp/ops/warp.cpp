@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mrfcore/warp.hpp"
+#include "ops/warp.hpp"
 
 #include <stdexcept>
 #include <string>
@@ -40,17 +40,8 @@ void check_data(const char* name, const void* data, int64_t elements) {
   if (data == nullptr && elements > 0) fail(std::string(name) + " has no data");
 }
 
-/// Everything but what only one of the passes has.
 template <class T>
 cpu::WarpArgs<T> arguments(const WarpProblem& p, const T* image, const T* flow) {
-  check_size("batch", p.batch, 0);
-  check_size("channels", p.channels, 0);
-  check_size("height", p.height, 1);
-  check_size("width", p.width, 1);
-  check_size("out_height", p.out_height, 1);
-  check_size("out_width", p.out_width, 1);
-  check_data("image", image, p.batch * p.channels);
-  check_data("flow", flow, p.batch);
   cpu::WarpArgs<T> a{};
   a.batch = p.batch;
   a.channels = p.channels;
@@ -67,10 +58,23 @@ cpu::WarpArgs<T> arguments(const WarpProblem& p, const T* image, const T* flow) 
 
 }  // namespace
 
+void check_warp(const WarpProblem& p, const void* image, const void* flow, const char* name,
+                const void* result) {
+  check_size("batch", p.batch, 0);
+  check_size("channels", p.channels, 0);
+  check_size("height", p.height, 1);
+  check_size("width", p.width, 1);
+  check_size("out_height", p.out_height, 1);
+  check_size("out_width", p.out_width, 1);
+  check_data("image", image, p.batch * p.channels);
+  check_data("flow", flow, p.batch);
+  check_data(name, result, p.batch * p.channels);
+}
+
 template <class T>
 void warp(const WarpProblem& problem, const T* image, const T* flow, T* out, uint8_t* valid) {
+  check_warp(problem, image, flow, "out", out);
   cpu::WarpArgs<T> a = arguments(problem, image, flow);
-  check_data("out", out, problem.batch * problem.channels);
   a.out = out;
   a.valid = valid;
   kernels<T>().forward(a);
@@ -79,8 +83,8 @@ void warp(const WarpProblem& problem, const T* image, const T* flow, T* out, uin
 template <class T>
 void warp_gradient(const WarpProblem& problem, const T* image, const T* flow, const T* grad_out,
                    T* grad_image, T* grad_flow) {
+  check_warp(problem, image, flow, "grad_out", grad_out);
   cpu::WarpArgs<T> a = arguments(problem, image, flow);
-  check_data("grad_out", grad_out, problem.batch * problem.channels);
   a.grad_out = grad_out;
   a.grad_image = grad_image;
   a.grad_flow = grad_flow;
