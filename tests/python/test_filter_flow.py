@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filter flow: properties P6.1 to P6.7, gradients, dtypes, torch's machinery, errors."""
+"""Filter flow against its reference: gradients, dtypes, torch's machinery, errors."""
 
 from __future__ import annotations
 
@@ -71,29 +71,7 @@ def test_an_empty_batch() -> None:
     assert mrf.filter_flow_transpose(image[:0], filters[:0]).shape == (0, 3, 9, 21)
 
 
-# ---------------------------------------------------------------- P6: properties
-
-
-@pytest.mark.parametrize("k", [3, 4, 11])
-def test_p6_1_deltas_shift(k: int) -> None:
-    image, filters = case(k, dtype=torch.float32)
-    for p, (u, v) in enumerate(reference.offsets(k * k)):
-        delta = torch.zeros_like(filters)
-        delta[:, p] = 1
-        out = mrf.filter_flow(image, delta, padding="replicate")
-        if (u, v) == (0, 0):
-            assert torch.equal(out, image)
-        rows, columns = torch.arange(9) + u, torch.arange(21) + v
-        expected = image[:, :, rows.clamp(0, 8)][..., columns.clamp(0, 20)]
-        assert torch.equal(out, expected)
-
-
-def test_p6_2_constant_filters_are_a_convolution() -> None:
-    image, _ = case(5, 1)
-    kernel = torch.rand(5, 5, dtype=torch.float64)
-    filters = kernel.view(1, 25, 1, 1).expand(2, 25, 9, 21)
-    expected = torch.nn.functional.conv2d(image, kernel[None, None], padding=2)
-    torch.testing.assert_close(mrf.filter_flow(image, filters), expected)
+# ---------------------------------------------------------------- more properties: own file
 
 
 @pytest.mark.parametrize(("normalize", "padding"), OPTIONS)
@@ -107,39 +85,6 @@ def test_p6_3_matrix_and_transpose(k: int, normalize: str | None, padding: str) 
     torch.testing.assert_close(forward.T, backward)
     out = mrf.filter_flow(image[:1], filters[:1], normalize, padding)
     torch.testing.assert_close(image[:1].view(20) @ forward, out.view(20))
-
-
-def test_p6_4_softmax_averages() -> None:
-    image, filters = case(5, dtype=torch.float32)
-    out = mrf.filter_flow(image, 3 * filters, "softmax", "replicate")
-    padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="replicate")
-    highest = torch.nn.functional.max_pool2d(padded, 5, stride=1)
-    lowest = -torch.nn.functional.max_pool2d(-padded, 5, stride=1)
-    assert ((out <= highest + 1e-6) & (out >= lowest - 1e-6)).all()
-    ones = mrf.filter_flow(torch.ones_like(image), filters, "softmax", "reflect")
-    torch.testing.assert_close(ones, torch.ones_like(ones), rtol=0, atol=1e-6)
-
-
-def test_p6_6_expected_flow() -> None:
-    k, size = 5, (3, 4)
-    for p, (u, v) in enumerate(reference.offsets(k * k)):
-        delta = torch.zeros(1, k * k, *size)
-        delta[:, p] = 1
-        assert torch.equal(mrf.expected_flow(delta)[0, :, 0, 0], torch.tensor([v, u]).float())
-    uniform = mrf.expected_flow(torch.zeros(1, k * k, *size), "softmax")
-    torch.testing.assert_close(uniform, torch.zeros_like(uniform), rtol=0, atol=1e-6)
-    bilinear = torch.zeros(1, k * k, *size)
-    for u, v in itertools.product((-1, 0), (1, 2)):  # of the offset (1.25, -0.5)
-        weight = (1 - abs(v - 1.25)) * (1 - abs(u + 0.5))
-        bilinear[:, (u + 2) * k + v + 2] = weight
-    torch.testing.assert_close(mrf.expected_flow(bilinear)[0, :, 1, 1], torch.tensor([1.25, -0.5]))
-
-
-def test_p6_7_tiles_equal_the_whole_away_from_their_borders() -> None:
-    image, filters = case(5, 2, (16, 40), torch.float32)
-    whole = mrf.filter_flow(image, filters)
-    tile = mrf.filter_flow(image[..., 10:30].contiguous(), filters[..., 10:30].contiguous())
-    assert torch.equal(tile[..., 2:-2], whole[..., 12:28])
 
 
 def test_forbidden_and_missing_logits() -> None:

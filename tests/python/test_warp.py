@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warps against grid_sample, composed flows, consistency (P7.2, P7.4, P7.5), gradients, errors."""
+"""Warps against grid_sample, composed flows, gradients, errors; properties have their own file."""
 
 from __future__ import annotations
 
@@ -153,35 +153,6 @@ def constant(x: float, y: float, height: int = 8, width: int = 8) -> Any:
     return torch.tensor([x, y], dtype=torch.float64).view(1, 2, 1, 1).repeat(1, 1, height, width)
 
 
-def test_p7_2_bilinear_filters_are_warps() -> None:
-    image, _ = case(2, (9, 12))
-    filters = torch.zeros(2, 25, 9, 12, dtype=torch.float64)
-    for u, v in itertools.product((-1, 0), (1, 2)):  # of the offset (1.25, -0.5)
-        filters[:, (u + 2) * 5 + v + 2] = (1 - abs(v - 1.25)) * (1 - abs(u + 0.5))
-    flow = mrf.expected_flow(filters)
-    torch.testing.assert_close(flow, constant(1.25, -0.5, 9, 12).expand(2, -1, -1, -1))
-    torch.testing.assert_close(mrf.warp(image, flow), mrf.filter_flow(image, filters))
-
-
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-def test_p7_5_constant_levels_add_up(mode: str) -> None:
-    a, b = constant(1.5, -1.0, 4, 4), constant(0.25, 2.0)
-    total = mrf.compose_flows([b, a], [1, 2], mode)
-    torch.testing.assert_close(total, constant(3.25, 0.0))
-
-
-def test_p7_5_composition_beats_the_sum() -> None:
-    y, x = torch.meshgrid(*[torch.arange(32, dtype=torch.float64) - 15.5] * 2, indexing="ij")
-    p = torch.stack([x, y])
-    turn = torch.tensor([[0.95, -0.3], [0.3, 0.95]], dtype=torch.float64)
-    once = torch.einsum("ij,jyx->iyx", turn, p) - p
-    twice = torch.einsum("ij,jyx->iyx", turn @ turn, p) - p
-    composed = mrf.compose_flows([once[None], once[None]])[0]
-    inside = (slice(None), slice(10, 22), slice(10, 22))
-    torch.testing.assert_close(composed[inside], twice[inside])
-    assert (2 * once - twice)[inside].abs().max() > 0.3
-
-
 def test_levels_meet_at_pixel_centres() -> None:
     coarse = torch.arange(4, dtype=torch.float64).expand(1, 2, 4, 4)  # x of its own pixels
     total = mrf.compose_flows([torch.zeros(1, 2, 8, 8, dtype=torch.float64), coarse], [1, 2])
@@ -199,14 +170,6 @@ def test_gradients_of_composition_and_consistency() -> None:
     mrf.compose_flows([fine, coarse], [1, 2], "nearest").sum().backward()
     assert fine.grad is not None
     assert coarse.grad is not None
-
-
-def test_p7_4_opposite_flows_are_consistent() -> None:
-    flow = constant(1.25, -0.5)
-    assert mrf.flow_consistency(flow, -flow).item() == pytest.approx(1e-3)
-    off = mrf.flow_consistency(flow, constant(1.75, 4.5), epsilon=0.5, border=2, reduction="none")
-    assert off.shape == (1, 4, 4)
-    torch.testing.assert_close(off, torch.full_like(off, (9 + 16 + 0.25) ** 0.5))
 
 
 # ---------------------------------------------------------------- errors
