@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bindings.hpp"
+#include "mean_shift_options.hpp"
 #include "mrfcore/error.hpp"
 #include "mrfcore/mean_shift.hpp"
 #include "problem.hpp"
@@ -29,18 +30,7 @@ mrfcore::MeanShiftShape shape_of(const Points<T>& x) {
 
 mrfcore::MeanShiftOptions make_options(const std::string& kernel, int steps, double kappa,
                                        double step_size, int threads) {
-  mrfcore::MeanShiftOptions options;
-  if (kernel == "gaussian") {
-    options.kernel = mrfcore::MeanShiftKernel::Gaussian;
-  } else if (kernel == "flat") {
-    options.kernel = mrfcore::MeanShiftKernel::Flat;
-  } else if (kernel != "sphere") {
-    throw nb::value_error("kernel: expected sphere, gaussian or flat");
-  }
-  options.steps = steps;
-  options.kappa = kappa;
-  options.step_size = step_size;
-  options.threads = threads;
+  mrfcore::MeanShiftOptions options = mean_shift_options(kernel, steps, kappa, step_size, threads);
   options.interrupted = signal_pending;
   return options;
 }

@@ -10,6 +10,7 @@ void bind_mean_shift(nanobind::module_& m);
 void bind_mode_seek(nanobind::module_& m);
 void bind_pairwise_margin(nanobind::module_& m);
 void bind_cuda(nanobind::module_& m);
+void bind_cuda_mean_shift(nanobind::module_& m);
 void bind_cuda_stereo(nanobind::module_& m);
 void bind_cost_volume(nanobind::module_& m);
 void bind_disparity(nanobind::module_& m);

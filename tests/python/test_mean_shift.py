@@ -271,7 +271,11 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...]]] = {
     "dimensions": (ValueError, r"x: expected \[B, D, N\].*got shape \[2, 3\]", (X[0], 2.0)),
     "empty": (ValueError, r"x: .*got shape \[1, 2, 0\]", (X[..., :0], 2.0)),
     "integers": (TypeError, "x: expected float16.*got dtype torch.int64", (X.long(), 2.0)),
-    "device": (TypeError, "x: expected a tensor on the CPU, got one on meta", (X.to("meta"), 2.0)),
+    "device": (
+        TypeError,
+        "x: expected a tensor on the CPU or a CUDA device, got one on meta",
+        (X.to("meta"), 2.0),
+    ),
     "NaN": (ValueError, r"x is .*nan at \[0, 0, 0\]", (X * torch.nan, 2.0)),
     "negative kappa": (ValueError, "kappa: expected a finite number >= 0, got -1", (X, -1)),
     "kappa tensor": (ValueError, "kappa is -1.0", (X, torch.tensor(-1.0))),

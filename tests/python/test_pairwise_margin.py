@@ -194,7 +194,7 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
     "dtype": (TypeError, "x: expected float16.*torch.int64", (X.long(), Y), {}),
     "device": (
         TypeError,
-        "x: expected a tensor on the CPU, got one on meta",
+        "x: expected a tensor on the CPU or a CUDA device, got one on meta",
         (X.to("meta"), Y),
         {},
     ),

@@ -19,8 +19,8 @@
 
 namespace mrfcore::cuda {
 
-/// Working memory of the two functions below, O(N D): up to 5 times x forward without a tape, up to
-/// 6 times backward (4 of them partial sums, which up to 8192 points fill the GPU).
+/// Working memory of the two functions below, O(N D): up to 6 times x, 4 of them partial sums,
+/// which let up to 8192 points fill the GPU.
 template <class T>
 int64_t mean_shift_forward_workspace_bytes(const MeanShiftShape& shape,
                                            const MeanShiftOptions& options, bool tape);

@@ -8,7 +8,8 @@ import math
 import torch
 
 from mrfcore._scalars import _checked, _integer, _threads
-from mrfcore.ops.mean_shift import _check_points, mean_shift
+from mrfcore.ops._points import check_points
+from mrfcore.ops.mean_shift import mean_shift
 
 __all__ = ["group_points"]
 
@@ -26,7 +27,7 @@ def group_points(
 
     As long as points are left, the one with the most others around it (the greatest sum over i of
     exp(kappa x_i . x_j), of equals the first) founds a group of all points left whose cosine with
-    it exceeds `threshold`. No gradient goes through this.
+    it exceeds `threshold`. No gradient goes through this. On a GPU it waits, once for every group.
 
     Args:
         x: [B, D, N] or [B, D, H, W], as for `mean_shift`; normalised here. A zero vector belongs to
@@ -44,7 +45,7 @@ def group_points(
     Raises:
         ValueError, TypeError: as `mean_shift`.
     """
-    _check_points(x)
+    check_points(x)
     density_kappa = _checked(
         "kappa", kappa, lambda k: k >= 0 and math.isfinite(k), "a finite number >= 0"
     )
@@ -59,7 +60,7 @@ def group_points(
         for points, density in zip(unit, densities, strict=True)
     ]
     labels = torch.stack([item[0] for item in found])
-    counts = torch.tensor([item[1] for item in found])
+    counts = torch.tensor([item[1] for item in found], device=x.device)
     return labels.reshape(x.shape[0], *x.shape[2:]), counts
 
 
@@ -76,7 +77,7 @@ def _densities(unit: torch.Tensor, kappa: float, threads: int) -> torch.Tensor:
 def _of_item(
     points: torch.Tensor, density: torch.Tensor, cosine: float, min_size: int
 ) -> tuple[torch.Tensor, int]:
-    labels = torch.full((points.shape[1],), -1, dtype=torch.int64)
+    labels = torch.full((points.shape[1],), -1, dtype=torch.int64, device=points.device)
     # A stable order, so that the first of equals founds the group.
     order = density.argsort(descending=True, stable=True)
     order = order[points[:, order].square().sum(0) > 0]

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
 from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.ops import _folding as fold
+from mrfcore.ops import _points_device as on_gpu
+from mrfcore.ops._points import check_points, gradient_wanted
 
 __all__ = ["kappa_from_margin", "mean_shift", "mean_shift_euclid"]
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _KERNELS = {"gaussian": "gaussian", "epanechnikov": "flat"}
 
 
@@ -42,22 +43,28 @@ def mean_shift(
     backward pass. For a loss on every loop (section 5.3) call it with steps=1 as often.
 
     Args:
-        x: [B, D, N] or [B, D, H, W]: embeddings of D numbers, on the CPU. float16 and bfloat16
-            are computed in float32 and returned as they came; under autocast they are returned in
-            float32. A zero vector stays zero, as does a point whose mean is zero where it is;
-            neither has a gradient.
-        kappa: concentration of the kernel, >= 0: a number or a tensor without dimensions.
-            `kappa_from_margin` derives it from the margin of the embedding's loss.
+        x: [B, D, N] or [B, D, H, W]: embeddings of D numbers, on the CPU or a CUDA device, where
+            all is then done. float16 and bfloat16 are computed in float32 and returned as they
+            came; under autocast they are returned in float32. A zero vector has no direction: zero
+            is what it is normalised to. A point whose mean is zero stays where it is. Neither
+            normalisation has a gradient.
+        kappa: concentration of the kernel, >= 0: a number or a tensor without dimensions, where x
+            is or on the CPU. `kappa_from_margin` derives it from the margin of the embedding's
+            loss.
         steps: loops, >= 0.
         step_size: eta in (0, 1]; 1 is blurring mean shift proper.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
 
     Returns:
-        The moved points, of the shape of x, of unit length.
+        The moved points, of the shape of x, of unit length. On a GPU, work is enqueued on torch's
+        current stream and nothing waits (unless a kappa on the CPU has to be copied there); what
+        the CPU refuses (NaN or infinite numbers in x, a tensor kappa below 0) makes all results of
+        its item NaN. The same bits every time, on either; between the two only to rounding.
 
     Raises:
         ValueError: wrong shape or value (NaN, infinite); the message names the argument.
         TypeError: wrong type, dtype or device.
+        MemoryError: it does not fit on the GPU.
     """
     return _run(x, _kappa("kappa", kappa, zero=True), "sphere", steps, step_size, threads)
 
@@ -128,20 +135,16 @@ def _kappa(name: str, value: float | torch.Tensor, *, zero: bool) -> float | tor
     )
 
 
-def _check_points(x: object) -> None:
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"x: expected a tensor, got {type(x).__name__}")
-    if x.device.type != "cpu":
+def _concentration(kappa: float | torch.Tensor, points: torch.Tensor, name: str) -> torch.Tensor:
+    """Without dimensions, where the points are."""
+    if not isinstance(kappa, torch.Tensor):
+        return points.new_full((), kappa)
+    # As in torch's own operations, a CPU number may meet tensors on any device.
+    if kappa.device != points.device and kappa.device.type != "cpu":
         raise TypeError(
-            f"x: expected a tensor on the CPU, got one on {x.device}; mean shift has no kernel for "
-            f"{x.device.type} yet: pass x.cpu()"
+            f"{name}: expected a tensor on {points.device} as x, got one on {kappa.device}"
         )
-    if x.dtype not in _FLOATS:
-        raise TypeError(f"x: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}")
-    if x.dim() not in (3, 4) or x.numel() == 0:
-        raise ValueError(
-            f"x: expected [B, D, N] or [B, D, H, W], none of them 0, got shape {list(x.shape)}"
-        )
+    return kappa.to(points.device, points.dtype)
 
 
 def _run(
@@ -152,34 +155,19 @@ def _run(
     step_size: float,
     threads: int | None,
 ) -> torch.Tensor:
-    _check_points(x)
+    check_points(x)
     if _integer("steps", steps) < 0:
         raise ValueError(f"steps: expected a number >= 0, got {steps}")
     eta = _checked("step_size", step_size, lambda s: 0 < s <= 1, "a number in (0, 1]")
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    result = dtype if torch.is_autocast_enabled("cpu") else x.dtype
+    result = dtype if torch.is_autocast_enabled(x.device.type) else x.dtype
     points = x.flatten(2).to(dtype).contiguous()
-    if isinstance(kappa, torch.Tensor):
-        if kappa.device.type != "cpu":
-            raise TypeError(
-                f"{'kappa' if kernel == 'sphere' else 'bandwidth'}: expected a tensor on the CPU "
-                f"as x, got one on {kappa.device}"
-            )
-        concentration = kappa.to(dtype)
-    else:
-        concentration = points.new_full((), kappa)
-    keep = _gradient_wanted(points, concentration)
+    concentration = _concentration(kappa, points, "kappa" if kernel == "sphere" else "bandwidth")
+    keep = gradient_wanted(points, concentration)
     moved, _ = _MeanShift.apply(
         points, concentration, keep, kernel, int(steps), eta, _threads(threads)
     )
     return moved.reshape(x.shape).to(result)
-
-
-def _gradient_wanted(*inputs: torch.Tensor) -> bool:
-    # Tensors inside torch.func.grad, vmap(...) do not all say whether somebody differentiates them.
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-        return True
-    return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
 
 
 # ---------------------------------------------------------------- autograd
@@ -279,7 +267,7 @@ def _tape_size(x: torch.Tensor, steps: int) -> int:
     return batch * padded * ((steps + 1) * (stride + 1) + steps)
 
 
-@torch.library.impl("mrfcore::mean_shift", "cpu")
+@torch.library.impl("mrfcore::mean_shift", ("cpu", "cuda"))
 def _forward(
     x: torch.Tensor,
     kappa: torch.Tensor,
@@ -289,6 +277,9 @@ def _forward(
     step_size: float,
     threads: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if _device.on_device(x):
+        size = _tape_size(x, steps) if keep_tape else 0
+        return on_gpu.mean_shift(x, kappa, size, kernel, steps, step_size)
     points = x.detach().contiguous()  # compiled graphs may hand over other strides than traced
     moved = torch.empty_like(points)
     tape = points.new_empty(_tape_size(points, steps) if keep_tape else 0)
@@ -318,7 +309,7 @@ def _forward_fake(
     return x.new_empty(x.shape), x.new_empty(_tape_size(x, steps) if keep_tape else 0)
 
 
-@torch.library.impl("mrfcore::mean_shift_backward", "cpu")
+@torch.library.impl("mrfcore::mean_shift_backward", ("cpu", "cuda"))
 def _backward(
     kappa: torch.Tensor,
     tape: torch.Tensor,
@@ -329,6 +320,8 @@ def _backward(
     step_size: float,
     threads: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if _device.on_device(grad):
+        return on_gpu.mean_shift_backward(kappa, tape, grad, need_x, kernel, steps, step_size)
     grad = grad.detach().contiguous()
     grad_x = grad.new_empty(grad.shape if need_x else 0)
     grad_kappa = _core.mean_shift_backward(

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
 from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.ops import _folding as fold
+from mrfcore.ops import _points_device as on_gpu
+from mrfcore.ops._points import check_points, gradient_wanted
 
 __all__ = ["pairwise_margin_loss", "sample_points"]
-
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def pairwise_margin_loss(
@@ -42,8 +42,9 @@ def pairwise_margin_loss(
     is that of the formula; at s_ij = alpha it is 0. There is no second derivative.
 
     Args:
-        x: [B, D, N] or [B, D, H, W] on the CPU; normalised here. float16 and bfloat16 are computed
-            in float32. A zero vector has s = 1/2 with all others and no gradient.
+        x: [B, D, N] or [B, D, H, W] on the CPU or a CUDA device; normalised here. float16 and
+            bfloat16 are computed in float32. A zero vector has s = 1/2 with all others and no
+            gradient.
         labels: integers [B, N] or [B, H, W], any values.
         alpha: margin in [0, 1].
         weights: w_i >= 0 like labels; None: 1 / (number of points with that label in the item), so
@@ -54,17 +55,19 @@ def pairwise_margin_loss(
         normalise: c: "N": 1 / (number of points that count), as printed; "sum": 1 / (sum w)^2.
         ignore: points with this label count for nothing.
         reduction: over the batch: "mean", "sum" or "none".
-        generator: for `sample`.
+        generator: for `sample`, on the device of x.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
 
     Returns:
-        A number, or [B] for "none"; float64 for float64 x, else float32.
+        A number, or [B] for "none"; float64 for float64 x, else float32. On a GPU, work is enqueued
+        on torch's current stream and nothing waits; what the CPU refuses (NaN or infinite numbers
+        in x, negative weights) makes the loss NaN.
 
     Raises:
         ValueError: wrong shape or value (NaN, infinite); the message names the argument.
         TypeError: wrong type, dtype or device.
     """
-    _check_points(x)
+    check_points(x)
     _check_like("labels", labels, x, floating=False)
     margin = _checked("alpha", alpha, lambda a: 0 <= a <= 1, "a number in [0, 1]")
     factor = _checked(
@@ -85,7 +88,7 @@ def pairwise_margin_loss(
     counted = groups != _integer("ignore", ignore)
     weights = _group_weights(groups, counted, dtype) if weights is None else weights * counted
     loss, _ = _Loss.apply(
-        points.contiguous(), groups, weights, _gradient_wanted(points), margin, factor,
+        points.contiguous(), groups, weights, gradient_wanted(points), margin, factor,
         _threads(threads),
     )  # fmt: skip
     loss = loss.to(dtype)
@@ -120,22 +123,6 @@ def sample_points(
 
 
 # ---------------------------------------------------------------- checks and weights
-
-
-def _check_points(x: object) -> None:
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"x: expected a tensor, got {type(x).__name__}")
-    if x.device.type != "cpu":
-        raise TypeError(
-            f"x: expected a tensor on the CPU, got one on {x.device}; pairwise_margin_loss has no "
-            f"kernel for {x.device.type} yet: pass x.cpu()"
-        )
-    if x.dtype not in _FLOATS:
-        raise TypeError(f"x: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}")
-    if x.dim() not in (3, 4) or x.numel() == 0:
-        raise ValueError(
-            f"x: expected [B, D, N] or [B, D, H, W], none of them 0, got shape {list(x.shape)}"
-        )
 
 
 def _check_like(name: str, values: object, x: torch.Tensor, *, floating: bool) -> None:
@@ -173,13 +160,6 @@ def _group_weights(groups: torch.Tensor, counted: torch.Tensor, dtype: torch.dty
     first = torch.searchsorted(ordered, groups.contiguous())
     last = torch.searchsorted(ordered, groups.contiguous(), right=True)
     return counted.to(dtype) / (last - first).to(dtype)
-
-
-def _gradient_wanted(x: torch.Tensor) -> bool:
-    # Tensors inside torch.func.grad, vmap(...) do not all say whether somebody differentiates them.
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-        return True
-    return torch.is_grad_enabled() and x.requires_grad
 
 
 # ---------------------------------------------------------------- autograd and op
@@ -252,7 +232,7 @@ torch.library.define(
 )
 
 
-@torch.library.impl("mrfcore::pairwise_margin", "cpu")
+@torch.library.impl("mrfcore::pairwise_margin", ("cpu", "cuda"))
 def _forward(
     x: torch.Tensor,
     labels: torch.Tensor,
@@ -262,6 +242,8 @@ def _forward(
     neg_weight: float,
     threads: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if _device.on_device(x):
+        return on_gpu.pairwise_margin(x, labels, weights, need_grad, alpha, neg_weight)
     points = x.detach().contiguous()
     loss = torch.empty(len(points), dtype=torch.float64)
     grad = torch.empty_like(points) if need_grad else points.new_empty(0)
