@@ -91,34 +91,6 @@ def test_any_subset_of_gradients() -> None:
         assert inputs[1 - i].grad is None
 
 
-def test_hard_associations_reproduce_what_is_constant() -> None:
-    q = torch.zeros(1, 9, 32, 48, dtype=torch.float64)
-    q[:, 4] = 1
-    cells = values(1, 3, 6)
-    x = cells.view(1, 3, 2, 3).repeat_interleave(16, 2).repeat_interleave(16, 3)
-    torch.testing.assert_close(soft_superpixel_pool(x, q), cells)
-    torch.testing.assert_close(soft_superpixel_unpool(cells, q), x)
-    want = torch.arange(6).view(1, 2, 3).repeat_interleave(16, 1).repeat_interleave(16, 2)
-    assert torch.equal(superpixel_ids(q), want)
-
-
-def test_ones_stay_ones_inside() -> None:
-    q = values(1, 9, 80, 80, seed=5).softmax(1)
-    ones = torch.ones(1, 2, 80, 80, dtype=torch.float64)
-    pooled = soft_superpixel_pool(ones, q)
-    torch.testing.assert_close(pooled, torch.ones_like(pooled))
-    back = soft_superpixel_unpool(torch.ones_like(pooled), q)
-    torch.testing.assert_close(back[:, :, 16:64, 16:64], ones[:, :, 16:64, 16:64])
-    assert float(back[:, :, :16].max()) < 1  # what went outside is lost
-
-
-def test_uniform_associations_give_the_mean_of_nine() -> None:
-    q = torch.full((1, 9, 40, 40), 1 / 9, dtype=torch.float64)
-    z = values(1, 1, 25)
-    y = soft_superpixel_unpool(z, q, 8)
-    torch.testing.assert_close(y[0, 0, 20, 20], z.view(5, 5)[1:4, 1:4].mean())
-
-
 def test_ids_of_slots_outside_are_clamped_and_the_lowest_slot_wins() -> None:
     q = torch.zeros(1, 9, 4, 6)
     assert torch.equal(superpixel_ids(q, 2)[0, 3], torch.tensor([0, 0, 0, 0, 1, 1]))

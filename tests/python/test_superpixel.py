@@ -152,26 +152,6 @@ def test_gradcheck_unpool_and_consistency() -> None:
         assert torch.autograd.gradgradcheck(lambda x, m=mask: logit_consistency(x, ids, m), x)
 
 
-def test_consistency_is_an_orthogonal_projection() -> None:
-    ids = blocks(2, 40, 50, 11)
-    u, v = values(2, 3, 40, 50), values(2, 3, 40, 50, seed=5)
-    pu, pv = logit_consistency(u, ids), logit_consistency(v, ids)
-    torch.testing.assert_close(logit_consistency(pu, ids), pu, rtol=0, atol=1e-14)
-    torch.testing.assert_close((pu * v).sum(), (u * pv).sum())
-    num = int(ids.max()) + 1
-    torch.testing.assert_close(
-        superpixel_pool(pu, ids, num, "sum"), superpixel_pool(u, ids, num, "sum")
-    )
-
-
-def test_pixels_of_a_superpixel_have_the_same_bits() -> None:
-    ids = blocks(1, 64, 80, 13)
-    y = logit_consistency(values(1, 4, 64, 80, dtype=torch.float32), ids)
-    for s in ids.unique():
-        inside = y[0][:, ids[0] == s]
-        assert torch.equal(inside, inside[:, :1].expand_as(inside))
-
-
 def test_limits() -> None:
     x = values(2, 3, 8, 9)
     one, unique = maps(8, 9)["one"], maps(8, 9)["unique"]
@@ -179,23 +159,6 @@ def test_limits() -> None:
     mean = x.mean((2, 3), keepdim=True).expand_as(x)
     torch.testing.assert_close(logit_consistency(x, one), mean)
     assert superpixel_pool(x, unique).shape == (2, 3, 72)  # num from the ids
-
-
-def test_names_and_images_do_not_matter() -> None:
-    ids, x = blocks(2, 30, 40, 9), values(2, 3, 30, 40, dtype=torch.float32)
-    y = logit_consistency(x, ids)
-    shuffled = torch.randperm(int(ids.max()) + 1)[ids]
-    assert torch.equal(logit_consistency(x, shuffled), y)
-    assert torch.equal(logit_consistency(x.flip(0), ids.flip(0)), y.flip(0))
-    assert torch.equal(logit_consistency(x[:1], ids[:1]), y[:1])
-
-
-def test_commutes_with_maps_of_the_channels() -> None:
-    ids, x, a = blocks(1, 20, 30, 7), values(1, 3, 20, 30), values(5, 3, seed=3)
-    mixed = torch.einsum("dc,bchw->bdhw", a, x)
-    torch.testing.assert_close(
-        logit_consistency(mixed, ids), torch.einsum("dc,bchw->bdhw", a, logit_consistency(x, ids))
-    )
 
 
 def test_a_tie_of_maxima_goes_to_the_first_pixel() -> None:
