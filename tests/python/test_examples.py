@@ -88,6 +88,38 @@ def test_segment_refine(data: Path, tmp_path: Path) -> None:
     assert len(run("segment_refine.py", tmp_path, "--data", str(data))["runs"]) == 1
 
 
+def test_toy_mean_shift(tmp_path: Path) -> None:
+    found = run("toy_mean_shift.py", tmp_path)
+    assert len({check["variant"] for check in found["checks"]}) == 7
+    assert all(np.isfinite(check["ours"]) for check in found["checks"])
+
+
+def test_the_toy_comes_out_as_expected(part: Any) -> None:
+    """P5.8, one seed: what does not hang on single points, and what the text observes."""
+    toy, expected = part("toy_mean_shift"), part("_toy_expected")
+    gradients = {}
+    for variant in expected.VARIANTS:
+        if "5" in variant.name:
+            continue  # depends on whether points get stranded, and takes a while
+        found = expected.checks(variant, [toy.run(variant, toy.Options(), 7)])
+        gradients[variant.name] = found[0].ours
+        assert all(check.agrees for check in found[:3]), found  # the gradient, both centres
+    # Without mean shift, every update leaves 95 % of the way to go.
+    x = torch.tensor([2.0, 3.5, 4.0], dtype=torch.float64)
+    targets = torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64)
+    path, _ = toy.descend(x, targets, expected.VARIANTS[0], 30)
+    ideal = torch.tensor([3.0, 3.0, 5.0], dtype=torch.float64)
+    torch.testing.assert_close(path[-1] - ideal, 0.95**30 * (x - ideal))
+    order = [
+        "no mean shift",
+        "last of 1 loop",
+        "last of 2 loops",
+        "all of 1 loop",
+        "all of 2 loops",
+    ]
+    assert [gradients[name] for name in order] == sorted(gradients.values())
+
+
 def test_bad_1_loss_by_hand(part: Any) -> None:
     model = part("_stereo_model")
     costs = torch.tensor([0.0, 1.0, 2.0, 5.0]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2)
