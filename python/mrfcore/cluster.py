@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mrfcore import _core
+from mrfcore import _arrays, _core
 from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
 
 __all__ = ["MeanShift", "estimate_bandwidth"]
@@ -42,8 +42,9 @@ class MeanShift:
 
     Every seed moves to the weighted mean of the points around it until it moves no more than
     `tolerance` bandwidths. Of modes within a bandwidth of each other the one with most points
-    around it stays; a point belongs to the nearest one. All is computed in float64; the result does
-    not depend on the number of threads.
+    around it stays; a point belongs to the nearest one. All is computed in float64, on the CPU; the
+    result does not depend on the number of threads. Points are NumPy arrays or what NumPy takes for
+    one, tensors on the CPU included; arrays on a GPU are refused, as scikit-learn does.
 
     Args:
         bandwidth: radius of the flat kernel, standard deviation of the Gaussian, > 0; None:
@@ -105,6 +106,7 @@ class MeanShift:
         Raises:
             ValueError: wrong shape or value; the message names the argument. No seed has a point
                 around it.
+            TypeError: points or seeds are on a GPU.
         """
         x = _points("points", points)
         options = self._options()
@@ -196,6 +198,11 @@ def estimate_bandwidth(
 
 
 def _points(name: str, values: npt.ArrayLike) -> _Floats:
+    if _arrays.on_device(values):
+        raise TypeError(
+            f"{name}: is on a GPU; clustering runs on the CPU, and copies nothing there unasked: "
+            f"pass {name}.cpu()"
+        )
     x = np.ascontiguousarray(values, dtype=np.float64)
     if x.ndim != 2 or x.size == 0:
         raise ValueError(f"{name}: expected [N, D], neither of them 0, got shape {list(x.shape)}")

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from mrfcore import _core  # noqa: E402
+from mrfcore.cluster import MeanShift, estimate_bandwidth  # noqa: E402
 from mrfcore.nn.functional import (  # noqa: E402
     group_points,
     kappa_from_margin,
@@ -202,6 +203,22 @@ def test_errors_are_those_of_the_cpu(device: Any) -> None:
     for error, message, call in cases:
         with device.active(), pytest.raises(error, match=message):
             call(device.put(x))
+
+
+def test_clustering_stays_on_the_cpu(device: Any) -> None:
+    points = draw(40, 2)
+    model = MeanShift(bandwidth=1.0).fit(points.numpy())
+    assert (MeanShift(bandwidth=1.0).fit(points).labels_ == model.labels_).all()
+    with device.active():
+        placed = device.put(points)
+        for call in (
+            MeanShift(bandwidth=1.0).fit,
+            MeanShift(bandwidth=1.0, seeds=placed).fit,
+            model.predict,
+            estimate_bandwidth,
+        ):
+            with pytest.raises(TypeError, match=r"points: is on a GPU; .*pass points.cpu\(\)"):
+                call(placed)
 
 
 def test_no_second_derivative(device: Any) -> None:
