@@ -3,9 +3,10 @@
 // Bound: the filters, side^2 numbers a pixel, cross the memory bus once per pass; C multiply-adds
 // each (C = 3: 1.5 operations a byte). A row of pixels is worked on in tiles, tap after tap: a
 // tile's filters of a tap are contiguous, and so is what they meet in the image, shifted. The
-// channels' sums stay in registers over a block of taps and in cache from block to block. Sums go
-// over taps and over channels in order, one after the other, so that tiles, vectors and threads do
-// not show in the result.
+// channels' sums stay in registers over a block of taps and in cache from block to block. While a
+// row is worked on, the filters of the next one are fetched: between them lie the streams of all
+// taps, too many for the hardware to run ahead of. Sums go over taps and over channels in order,
+// one after the other, so that tiles, vectors and threads do not show in the result.
 #include "cpu/filter_flow.hpp"
 
 #include "cpu/filter_flow_tile.hpp"
@@ -57,49 +58,65 @@ Extent whole(const FilterFlowArgs& a) { return {a.batch, 0, a.height, 0, a.width
 
 // ---------------------------------------------------------------- forward
 
-/// Brings a block into m.taps, as T.
+/// Brings filters into rows, as T.
 template <class T, class F>
-Taps<T> stage(const F* filters, int64_t plane, int64_t taps, const Tile& t, T* rows) {
+Taps<T> stage(const F* filters, int64_t plane, int64_t taps, int64_t ahead, const Tile& t,
+              T* rows) {
   for (int64_t j = 0; j < taps; ++j) {
+    prefetch_row(filters + j * plane + ahead, t.count);
     widen_row(filters + j * plane, t.count, rows + j * kTile);
     fill(rows + j * kTile + t.count, t.padded - t.count, T(0));
   }
   return {rows, kTile, taps};
 }
 
-/// Online softmax: weights become exp(filter - peak so far); where a block raises the peak, what
-/// has been summed so far is scaled down.
-template <class T>
-void soften(const Taps<T>& taps, T* rows, const TileMemory<T>& m, int64_t channels, int64_t n) {
-  bool raised = false;
-  for (int64_t x = 0; x < n; x += kLanes<T>) {
-    const Vec<T> old = load(m.peak + x);
-    Vec<T> peak = old;
-    for (int64_t j = 0; j < taps.count; ++j) {
-      const Vec<T> z = load(rows + j * kTile + x);
-      peak = z > peak ? z : peak;
-    }
-    // All -inf so far: they weigh exp(-inf - 0) = 0.
-    const Vec<T> base = peak < -kLargest<T> ? Vec<T>{} : peak;
-    Vec<T> total = Vec<T>{};
-    for (int64_t j = 0; j < taps.count; ++j) {
-      const Vec<T> weight = exponential(load(rows + j * kTile + x) - base);
-      store(rows + j * kTile + x, weight);
-      total = total + weight;
-    }
-    const Vec<T> factor = exponential(old - base);
-    store(m.peak + x, peak);
-    store(m.factor + x, factor);
-    store(m.total + x, load(m.total + x) * factor + total);
-    for (int i = 0; i < kLanes<T>; ++i) raised |= factor[i] != T(1);
+/// A block where it lies, if whole vectors of it can be read as they are, else brought into rows.
+template <class T, class F>
+Taps<T> read_block(const FilterFlowArgs& a, const Tile& t, const Block& block, T* rows) {
+  const int64_t plane = a.height * a.width, ahead = t.ahead(block.count(), plane, a.width);
+  const F* filters = filter_row<F>(a, t.item, block.u, block.v, t.y) + t.x0;
+  if constexpr (sizeof(F) == sizeof(T)) {
+    if (t.count == t.padded) return {filters, plane, block.count(), ahead};
   }
-  if (!raised) return;
+  return stage(filters, plane, block.count(), ahead, t, rows);
+}
+
+/// peak = max(peak, taps)
+template <class T>
+void raise_peak(const Taps<T>& taps, T* peak, int64_t n) {
+  for (int64_t j = 0; j < taps.count; ++j) {
+    const T* z = taps.data + j * taps.stride;
+    for (int64_t x = 0; x < n; x += kLanes<T>) {
+      const Vec<T> value = load(z + x), highest = load(peak + x);
+      store(peak + x, value > highest ? value : highest);
+    }
+  }
+}
+
+/// Online softmax: rows = exp(taps - peak so far), and what has been summed up to now is scaled to
+/// that peak.
+template <class T>
+Taps<T> soften(const Taps<T>& taps, T* rows, const TileMemory<T>& m, int64_t channels, int64_t n) {
+  copy(m.peak, n, m.factor);
+  raise_peak(taps, m.peak, n);
+  for (int64_t x = 0; x < n; x += kLanes<T>) {  // all -inf so far: they weigh exp(-inf - 0) = 0
+    const Vec<T> peak = load(m.peak + x);
+    store(m.base + x, peak < -kLargest<T> ? Vec<T>{} : peak);
+  }
+  exponential_row(m.factor, m.base, n, m.factor);
   const auto scale = [&](T* row) {
     for (int64_t x = 0; x < n; x += kLanes<T>) store(row + x, load(row + x) * load(m.factor + x));
   };
-  for (int64_t c = 0; c < channels; ++c) scale(m.sums + c * kTile);
-  scale(m.flow_x);
-  scale(m.flow_y);
+  for (int64_t row = 0; row < channels + 3; ++row) scale(m.sums + row * kTile);  // total, flow, too
+  for (int64_t j = 0; j < taps.count; ++j) {
+    const T* z = taps.data + j * taps.stride;
+    T* row = rows + j * kTile;
+    prefetch_row(z + taps.ahead, n);  // memory has nothing else to do meanwhile
+    exponential_row(z, m.base, n, row);
+    for (int64_t x = 0; x < n; x += kLanes<T>)
+      store(m.total + x, load(m.total + x) + load(row + x));
+  }
+  return {rows, kTile, taps.count};
 }
 
 /// flow += sum of weight * (dx, dy); dx is that of the first tap.
@@ -123,7 +140,7 @@ void finish_tile(const FilterFlowArgs& a, const Tile& t, const TileMemory<T>& m)
     T* peak = plane_row<T>(a.peak, a, t.item, t.y) + t.x0;
     T* scale = plane_row<T>(a.scale, a, t.item, t.y) + t.x0;
     for (int64_t x = 0; x < t.count; ++x) {
-      peak[x] = m.peak[x] < -kLargest<T> ? T(0) : m.peak[x];
+      peak[x] = m.base[x];
       m.factor[x] = scale[x] = T(1) / m.total[x];
     }
   } else {
@@ -149,22 +166,18 @@ void start_tile(const FilterFlowArgs& a, const TileMemory<T>& m) {
 
 template <class T, class F>
 void forward_block(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
-                   const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-  const int64_t plane = a.height * a.width, before = low(a.side);
-  const bool direct = !a.softmax && t.count == t.padded && a.channels <= kDirectChannels;
-  const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
-  Taps<T> taps{m.taps, kTile, count};
-  bool staged = true;
-  if constexpr (sizeof(F) == sizeof(T)) {
-    staged = !direct;
-    if (direct) taps = {filters, plane, count};
+                   const TileMemory<T>& m, const Block& block) {
+  const int64_t v = block.v - low(a.side);
+  Taps<T> all = read_block<T, F>(a, t, block, m.taps);
+  if (a.softmax) all = soften(all, m.taps, m, a.channels, t.padded);
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const int64_t u = block.u + row - low(a.side);
+    const Taps<T> taps = all.part(row * block.taps, block.taps);
+    if (a.flow != nullptr) add_flow(taps, v, u, m, t.padded);
+    if (a.channels == 0) continue;
+    const T* pixels = image.row(t.item * a.channels, t.y + u) + t.x0 + v;
+    accumulate(taps, pixels, image.plane(), a.channels, 1, m.sums, t.padded);
   }
-  if (staged) stage(filters, plane, count, t, m.taps);
-  if (a.softmax) soften(taps, m.taps, m, a.channels, t.padded);
-  if (a.flow != nullptr) add_flow(taps, v - before, u - before, m, t.padded);
-  if (a.channels == 0) return;
-  const T* pixels = image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
-  accumulate(taps, pixels, image.plane(), a.channels, 1, m.sums, t.padded);
 }
 
 template <class T, class F>
@@ -172,10 +185,10 @@ void forward(const FilterFlowArgs& a) {
   const PaddedImages<T> image = padded_image<T>(a);
   image.read(static_cast<const T*>(a.image), nullptr, a.channels, a.padding, a.threads);
   for_each_strip<T>(
-      whole(a), a.side, a.channels, a.threads,
+      whole(a), a.side, a.softmax, a.channels, a.threads,
       [&](const Tile&, const TileMemory<T>& m) { start_tile(a, m); },
-      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-        forward_block<T, F>(a, image, t, m, u, v, count);
+      [&](const Tile& t, const TileMemory<T>& m, const Block& block) {
+        forward_block<T, F>(a, image, t, m, block);
       },
       [&](const Tile& t, const TileMemory<T>& m) { finish_tile(a, t, m); });
 }
@@ -206,8 +219,9 @@ void read_tile(const T* row, const Tile& t, T* to) {
 /// row = weight * (row - mean), the weights of a softmax being exp(logits - peak) * factor.
 template <class T>
 void soften_gradient(const TileMemory<T>& m, const T* logits, T* row, int64_t n) {
+  exponential_row(logits, m.peak, n, m.base);
   for (int64_t x = 0; x < n; x += kLanes<T>) {
-    const Vec<T> weight = exponential(load(logits + x) - load(m.peak + x)) * load(m.factor + x);
+    const Vec<T> weight = load(m.base + x) * load(m.factor + x);
     store(row + x, weight * (load(row + x) - load(m.total + x)));
   }
 }
@@ -230,15 +244,14 @@ void read_gradients(const FilterFlowArgs& a, const Tile& t, const TileMemory<T>&
 
 template <class T, class F>
 void gradient_block(const FilterFlowArgs& a, const PaddedImages<T>& image, const Tile& t,
-                    const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-  const int64_t plane = a.height * a.width, before = low(a.side);
+                    const TileMemory<T>& m, const Block& block) {
+  const int64_t plane = a.height * a.width, count = block.taps;
+  const int64_t u = block.u - low(a.side), v = block.v - low(a.side);
   const bool direct = !a.softmax && t.count == t.padded && a.grad_flow == nullptr;
-  const F* filters = filter_row<F>(a, t.item, u, v, t.y) + t.x0;
+  const F* filters = filter_row<F>(a, t.item, block.u, block.v, t.y) + t.x0;
   const int64_t offset = filters - static_cast<const F*>(a.filters);
   F* grads = static_cast<F*>(a.grad_filters) + offset;
-  const T* pixels = a.channels == 0
-                        ? nullptr
-                        : image.row(t.item * a.channels, t.y + u - before) + t.x0 + v - before;
+  const T* pixels = a.channels == 0 ? nullptr : image.row(t.item * a.channels, t.y + u) + t.x0 + v;
   if constexpr (sizeof(F) == sizeof(T)) {
     if (direct) {
       correlate(m.sums, pixels, image.plane(), a.channels, grads, plane, count, t.padded);
@@ -246,14 +259,18 @@ void gradient_block(const FilterFlowArgs& a, const PaddedImages<T>& image, const
     }
   }
   correlate(m.sums, pixels, image.plane(), a.channels, m.taps, kTile, count, t.padded);
-  if (a.softmax) stage(filters, plane, count, t, m.logits);
+  const Taps<T> logits = a.softmax ? read_block<T, F>(a, t, block, m.logits) : Taps<T>{};
   for (int64_t j = 0; j < count; ++j) {
     T* row = m.taps + j * kTile;
     if (a.grad_flow != nullptr) {
-      const T dx = static_cast<T>(v + j - before), dy = static_cast<T>(u - before);
+      const T dx = static_cast<T>(v + j), dy = static_cast<T>(u);
       for (int64_t x = 0; x < t.padded; ++x) row[x] += m.flow_x[x] * dx + m.flow_y[x] * dy;
     }
-    if (a.softmax) soften_gradient(m, m.logits + j * kTile, row, t.padded);
+    if (a.softmax) {
+      const T* z = logits.data + j * logits.stride;
+      prefetch_row(z + logits.ahead, t.padded);
+      soften_gradient(m, z, row, t.padded);
+    }
     narrow_row(row, t.count, grads + j * plane);
   }
 }
@@ -263,10 +280,10 @@ void filter_gradient(const FilterFlowArgs& a) {
   const PaddedImages<T> image = padded_image<T>(a);
   image.read(static_cast<const T*>(a.image), nullptr, a.channels, a.padding, a.threads);
   for_each_strip<T>(
-      whole(a), a.side, a.channels, a.threads,
+      whole(a), a.side, false, a.channels, a.threads,
       [&](const Tile& t, const TileMemory<T>& m) { read_gradients(a, t, m); },
-      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-        gradient_block<T, F>(a, image, t, m, u, v, count);
+      [&](const Tile& t, const TileMemory<T>& m, const Block& block) {
+        gradient_block<T, F>(a, image, t, m, block);
       },
       [](const Tile&, const TileMemory<T>&) {});
 }
@@ -292,9 +309,9 @@ PaddedImages<T> landing_image(const FilterFlowArgs& a) {
 
 /// Filters of a block as the tile's pixels meet them: row j is shifted by tap j, zero outside.
 template <class T, class F>
-Taps<T> stage_shifted(const FilterFlowArgs& a, const Tile& t, int64_t u, int64_t v, int64_t count,
-                      T* rows) {
-  const int64_t y = t.y - (u - low(a.side));
+Taps<T> stage_shifted(const FilterFlowArgs& a, const Tile& t, const Block& block, T* rows) {
+  const int64_t u = block.u, v = block.v, count = block.taps, y = t.y - (u - low(a.side));
+  const int64_t ahead = t.ahead(count, a.height * a.width, a.width);
   const T* peak = a.softmax ? plane_row<T>(a.peak, a, t.item, y) : nullptr;
   const auto inside = [&](int64_t j, const auto& body) {
     const int64_t from = t.x0 - (v + j - low(a.side));  // source column of the tile's first pixel
@@ -305,14 +322,16 @@ Taps<T> stage_shifted(const FilterFlowArgs& a, const Tile& t, int64_t u, int64_t
   for (int64_t j = 0; j < count; ++j) {
     inside(j, [&](int64_t from, int64_t begin, int64_t end, T* row) {
       fill(row, begin, T(0));
-      widen_row(filter_row<F>(a, t.item, u, v + j, y) + from + begin, end - begin, row + begin);
+      const F* filters = filter_row<F>(a, t.item, u, v + j, y) + from + begin;
+      prefetch_row(filters + ahead, end - begin);
+      widen_row(filters, end - begin, row + begin);
       fill(row + end, t.padded - end, T(0));
     });
   }
   // In a loop of its own: by now what has just been written can be read without a stall.
   for (int64_t j = 0; j < count && a.softmax; ++j) {
     inside(j, [&](int64_t from, int64_t begin, int64_t end, T* row) {
-      exponential_row(row + begin, peak + from + begin, end - begin);
+      exponential_row(row + begin, peak + from + begin, end - begin, row + begin);
     });
   }
   return {rows, kTile, count};
@@ -321,11 +340,11 @@ Taps<T> stage_shifted(const FilterFlowArgs& a, const Tile& t, int64_t u, int64_t
 /// Gathers what lands on the tile's pixels; t.y and t.x0 may lie in the margin.
 template <class T, class F>
 void transpose_block(const FilterFlowArgs& a, const PaddedImages<T>& spread, const Tile& t,
-                     const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-  const int64_t before = low(a.side), y = t.y - (u - before);
+                     const TileMemory<T>& m, const Block& block) {
+  const int64_t before = low(a.side), y = t.y - (block.u - before);
   if (y < 0 || y >= a.height) return;
-  const Taps<T> taps = stage_shifted<T, F>(a, t, u, v, count, m.taps);
-  const T* pixels = spread.row(t.item * a.channels, y) + t.x0 - (v - before);
+  const Taps<T> taps = stage_shifted<T, F>(a, t, block, m.taps);
+  const T* pixels = spread.row(t.item * a.channels, y) + t.x0 - (block.v - before);
   accumulate(taps, pixels, spread.plane(), a.channels, -1, m.sums, t.padded);
 }
 
@@ -339,10 +358,11 @@ void transpose(const FilterFlowArgs& a) {
   const int64_t before = margin ? low(a.side) : 0, after = margin ? high(a.side) : 0;
   const int64_t plane = margin ? landing.plane() : a.height * a.width;
   for_each_strip<T>(
-      {a.batch, -before, a.height + after, -before, a.width + after}, a.side, a.channels, a.threads,
+      {a.batch, -before, a.height + after, -before, a.width + after}, a.side, false, a.channels,
+      a.threads,
       [&](const Tile&, const TileMemory<T>& m) { fill(m.sums, a.channels * kTile, T(0)); },
-      [&](const Tile& t, const TileMemory<T>& m, int64_t u, int64_t v, int64_t count) {
-        transpose_block<T, F>(a, spread, t, m, u, v, count);
+      [&](const Tile& t, const TileMemory<T>& m, const Block& block) {
+        transpose_block<T, F>(a, spread, t, m, block);
       },
       [&](const Tile& t, const TileMemory<T>& m) {
         T* out = t.x0 + (margin ? landing.row(t.item * a.channels, t.y)

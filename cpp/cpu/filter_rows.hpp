@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "cpu/simd.hpp"
 
@@ -84,6 +85,16 @@ inline void fill(T* row, int64_t n, T value) {
   for (int64_t i = 0; i < n; ++i) row[i] = value;
 }
 
+template <class T>
+inline void copy(const T* from, int64_t n, T* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+template <class T>
+inline void prefetch_row(const T* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + i);
+}
+
 template <int Bytes>
 struct BitsOf;
 template <>
@@ -96,50 +107,74 @@ struct BitsOf<8> {
 };
 
 /// core::exp_nonpositive of every lane, but NaN stays NaN, and NaN is not converted to an integer.
-inline Vec<float> exponential(Vec<float> x) {
+/// Several vectors go through it side by side: one alone is a chain of 20 operations, of which too
+/// few fit a processor's window to fill its units.
+template <int kCount>
+inline void exponential(Vec<float> (&x)[kCount]) {
   using Bits = BitsOf<4>::type;
   const Vec<float> lowest = splat(-87.0F), round = splat(12582912.0F);  // 1.5 * 2^23
-  const Vec<float> clipped = x < lowest ? lowest : x;
-  const Vec<float> shifted = clipped * 1.44269504F + round;
-  const Vec<float> n = shifted - round;
-  const Vec<float> r = (clipped - n * 0.693359375F) + n * 2.12194440e-4F;
-  Vec<float> p = splat(1.0F / 720.0F);
-  p = p * r + 1.0F / 120.0F;
-  p = p * r + 1.0F / 24.0F;
-  p = p * r + 1.0F / 6.0F;
-  p = p * r + 0.5F;
-  p = p * r + 1.0F;
-  p = p * r + 1.0F;
-  const Bits power = ((Bits)shifted << 23) + (127U << 23);  // `round` ends in nine zero bits
-  return x < lowest ? Vec<float>{} : p * (Vec<float>)power;
+  Vec<float> r[kCount], p[kCount], power[kCount];
+  for (int i = 0; i < kCount; ++i) {
+    const Vec<float> clipped = lowest > x[i] ? lowest : x[i];
+    const Vec<float> shifted = clipped * 1.44269504F + round;
+    const Vec<float> n = shifted - round;
+    r[i] = (clipped - n * 0.693359375F) + n * 2.12194440e-4F;
+    power[i] = (Vec<float>)(((Bits)shifted << 23) + (127U << 23));  // `round` ends in nine zeros
+    p[i] = splat(1.0F / 720.0F);
+  }
+  for (const float c : {1.0F / 120.0F, 1.0F / 24.0F, 1.0F / 6.0F, 0.5F, 1.0F, 1.0F}) {
+    for (int i = 0; i < kCount; ++i) p[i] = p[i] * r[i] + c;
+  }
+  for (int i = 0; i < kCount; ++i) x[i] = x[i] < lowest ? Vec<float>{} : p[i] * power[i];
 }
 
-inline Vec<double> exponential(Vec<double> x) {
+template <int kCount>
+inline void exponential(Vec<double> (&x)[kCount]) {
   using Bits = BitsOf<8>::type;
   const Vec<double> lowest = splat(-700.0), round = splat(6755399441055744.0);  // 1.5 * 2^52
-  const Vec<double> clipped = x < lowest ? lowest : x;
-  const Vec<double> shifted = clipped * 1.4426950408889634 + round;
-  const Vec<double> n = shifted - round;
-  const Vec<double> r = (clipped - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-  Vec<double> p = splat(1.0);
-  for (int k = 13; k >= 1; --k) p = p * r * (1.0 / k) + 1.0;
-  const Bits power = ((Bits)shifted << 52) + (uint64_t{1023} << 52);
-  return x < lowest ? Vec<double>{} : p * (Vec<double>)power;
+  Vec<double> r[kCount], p[kCount], power[kCount];
+  for (int i = 0; i < kCount; ++i) {
+    const Vec<double> clipped = lowest > x[i] ? lowest : x[i];
+    const Vec<double> shifted = clipped * 1.4426950408889634 + round;
+    const Vec<double> n = shifted - round;
+    r[i] = (clipped - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+    power[i] = (Vec<double>)(((Bits)shifted << 52) + (uint64_t{1023} << 52));
+    p[i] = splat(1.0);
+  }
+  for (int k = 13; k >= 1; --k) {
+    for (int i = 0; i < kCount; ++i) p[i] = p[i] * r[i] * (1.0 / k) + 1.0;
+  }
+  for (int i = 0; i < kCount; ++i) x[i] = x[i] < lowest ? Vec<double>{} : p[i] * power[i];
 }
 
-/// row[i] = exp(row[i] - peak[i]), i < n; rows need no padding.
+inline Vec<float> exponential(Vec<float> x) {
+  Vec<float> one[1] = {x};
+  exponential(one);
+  return one[0];
+}
+
+/// to[x] = exp(from[x] - peak[x]) of kCount vectors.
+template <int kCount, class T>
+inline void exponential_step(const T* from, const T* peak, T* to) {
+  Vec<T> v[kCount];
+  for (int i = 0; i < kCount; ++i) v[i] = load(from + i * kLanes<T>) - load(peak + i * kLanes<T>);
+  exponential(v);
+  for (int i = 0; i < kCount; ++i) store(to + i * kLanes<T>, v[i]);
+}
+
+/// to[i] = exp(from[i] - peak[i]), i < n; rows need no padding, `to` may be `from`.
 template <class T>
-inline void exponential_row(T* row, const T* peak, int64_t n) {
+inline void exponential_row(const T* from, const T* peak, int64_t n, T* to) {
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) {
-    store(row + i, exponential(load(row + i) - load(peak + i)));
-  }
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>)
+    exponential_step<4>(from + i, peak + i, to + i);
+  for (; i + kLanes<T> <= n; i += kLanes<T>) exponential_step<1>(from + i, peak + i, to + i);
   if (i == n) return;
   T rest[kLanes<T>] = {}, top[kLanes<T>] = {};
-  for (int64_t j = i; j < n; ++j) rest[j - i] = row[j];
+  for (int64_t j = i; j < n; ++j) rest[j - i] = from[j];
   for (int64_t j = i; j < n; ++j) top[j - i] = peak[j];
-  store(rest, exponential(load(rest) - load(top)));
-  for (int64_t j = i; j < n; ++j) row[j] = rest[j - i];
+  exponential_step<1>(rest, top, rest);
+  for (int64_t j = i; j < n; ++j) to[j] = rest[j - i];
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA
