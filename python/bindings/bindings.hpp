@@ -7,6 +7,7 @@ void bind_potential(nanobind::module_& m);
 void bind_minimize(nanobind::module_& m);
 void bind_layer(nanobind::module_& m);
 void bind_mean_shift(nanobind::module_& m);
+void bind_mean_shift_filter(nanobind::module_& m);
 void bind_mode_seek(nanobind::module_& m);
 void bind_pairwise_margin(nanobind::module_& m);
 void bind_cuda(nanobind::module_& m);

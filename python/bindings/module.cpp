@@ -21,6 +21,7 @@ NB_MODULE(_core, m) {
   bind_minimize(m);
   bind_layer(m);
   bind_mean_shift(m);
+  bind_mean_shift_filter(m);
   bind_mode_seek(m);
   bind_pairwise_margin(m);
   bind_cuda(m);

@@ -22,6 +22,7 @@ from mrfcore._core import version as __version__  # noqa: E402
 from mrfcore._info import info  # noqa: E402
 from mrfcore._minimize import energy, minimize  # noqa: E402
 from mrfcore._result import Progress, Result, Trace  # noqa: E402
+from mrfcore.filtering import mean_shift_filter, mean_shift_segment  # noqa: E402
 from mrfcore.potentials import (  # noqa: E402
     Cauchy,
     Huber,
@@ -37,6 +38,7 @@ _SUBMODULES = (
     "datasets",
     "degrade",
     "demo",
+    "filtering",
     "io",
     "metrics",
     "nn",
@@ -64,6 +66,8 @@ __all__ = [
     "energy",
     "info",
     "minimize",
+    "mean_shift_filter",
+    "mean_shift_segment",
 ]
 
 

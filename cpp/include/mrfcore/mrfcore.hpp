@@ -8,6 +8,7 @@
 #include "mrfcore/filter_flow.hpp"
 #include "mrfcore/layer.hpp"
 #include "mrfcore/mean_shift.hpp"
+#include "mrfcore/mean_shift_filter.hpp"
 #include "mrfcore/minimize.hpp"
 #include "mrfcore/mode_seek.hpp"
 #include "mrfcore/pairwise_margin.hpp"
