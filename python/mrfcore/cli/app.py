@@ -15,6 +15,7 @@ import mrfcore
 from .demo import demo
 from .denoise import denoise
 from .info import info
+from .meanshift import meanshift
 from .reproduce import reproduce
 from .stereo import stereo
 from .wording import Command, Group, in_options, option_names
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (stereo, denoise, info, demo, reproduce):
+for _command in (stereo, denoise, meanshift, info, demo, reproduce):
     app.command(cls=Command)(_command)
 
 BAD_INPUT = 2
