@@ -60,7 +60,7 @@ struct ImageLists {
         pixels(static_cast<int32_t>(lists.pixels)),
         chunk(
             static_cast<int32_t>(lists.chunk > 0 ? lists.chunk : chunk_pixels(lists.pixels, num))),
-        chunks((pixels + chunk - 1) / chunk),
+        chunks((pixels - 1) / chunk + 1),
         cells(lists.cells + image * lists.most_cells),
         begins(lists.begins + image * (lists.num + 2)),
         pieces(lists.pieces + image * lists.most_pieces),

@@ -6,6 +6,7 @@
 
 // First: its table takes addresses of kernels, some of which are called as what is declared below.
 #include "device/library.hpp"
+#include "device/parts.hpp"
 
 #include "mrfcore/cuda_stereo.hpp"
 #include "mrfcore/error.hpp"
@@ -15,8 +16,7 @@
 namespace mrfcore::cuda {
 namespace {
 
-constexpr int64_t kMostItems = 65535;  ///< a grid's second extent
-constexpr int64_t kAlignment = 64;     ///< of what an arena hands out
+constexpr int64_t kAlignment = 64;  ///< of what an arena hands out
 
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
@@ -28,19 +28,6 @@ void expect_memory(const char* name, const void* data) {
 
 /// Bytes of `size` when an arena hands them out from anywhere.
 int64_t aligned(int64_t size) { return size == 0 ? 0 : size + kAlignment; }
-
-/// As many items as the workspace holds, needed(items) bytes of it.
-template <class Needed>
-int64_t items_at_a_time(int64_t items, const Queue& queue, const Needed& needed) {
-  int64_t some = std::min(items, kMostItems);
-  while (some > 1 && needed(some) > queue.workspace_bytes) some = (some + 1) / 2;
-  if (const int64_t bytes = needed(some); bytes > queue.workspace_bytes) {
-    throw OutOfMemory("workspace: expected at least " + std::to_string(bytes) +
-                      " bytes for one pair of images, got " +
-                      std::to_string(queue.workspace_bytes));
-  }
-  return some;
-}
 
 /// An item further on.
 ImageView item_of(ImageView image, int64_t item) {
@@ -175,8 +162,9 @@ void cost_volume(const ImageView& left, const ImageView& right, int64_t items,
   const Functions& functions = library();
   const DeviceGuard guard(functions, queue.device);
   const int64_t volume = left.height * left.width * options.num_disparities;
-  const int64_t at_a_time = items_at_a_time(
-      items, queue, [&](int64_t n) { return aligned(code_bytes(left, options, n)); });
+  const int64_t at_a_time = items_at_a_time(items, queue, "one pair of images", [&](int64_t n) {
+    return aligned(code_bytes(left, options, n));
+  });
   for (int64_t b = 0; b < items; b += at_a_time) {
     const int64_t count = std::min(at_a_time, items - b);
     Arena arena(queue.workspace, queue.workspace_bytes);
@@ -232,8 +220,9 @@ void stereo_sgm(const ImageView& left, const ImageView& right, int64_t items,
   expect_memory("labels", outputs.labels);
   const Functions& functions = library();
   const DeviceGuard guard(functions, queue.device);
-  const int64_t at_a_time = items_at_a_time(
-      items, queue, [&](int64_t n) { return sgm_memory(functions, left, options, n).total(); });
+  const int64_t at_a_time = items_at_a_time(items, queue, "one pair of images", [&](int64_t n) {
+    return sgm_memory(functions, left, options, n).total();
+  });
   for (int64_t b = 0; b < items; b += at_a_time) {
     match_some(functions, item_of(left, b), item_of(right, b), std::min(at_a_time, items - b),
                b * left.height * left.width, options, outputs, queue);

@@ -6,6 +6,7 @@
 
 #include "ops/buffer.hpp"
 #include "ops/dispatch.hpp"
+#include "ops/superpixel.hpp"
 
 namespace mrfcore {
 namespace {
@@ -41,11 +42,7 @@ void check(const char* name, int64_t value) {
 
 /// The grid with its threads resolved.
 SoftSuperpixels checked(SoftSuperpixels grid) {
-  check("batch", grid.batch);
-  check("channels", grid.channels);
-  check("height", grid.height);
-  check("width", grid.width);
-  check("cell", grid.cell);
+  check_soft_superpixels(grid);
   grid.threads = resolve_threads(grid.threads);
   return grid;
 }
@@ -75,6 +72,14 @@ void fresh(const SoftSuperpixels& grid, int64_t planes, const T* out) {
 }
 
 }  // namespace
+
+void check_soft_superpixels(const SoftSuperpixels& grid) {
+  check("batch", grid.batch);
+  check("channels", grid.channels);
+  check("height", grid.height);
+  check("width", grid.width);
+  check("cell", grid.cell);
+}
 
 template <class T>
 void soft_superpixel_pool(const SoftSuperpixels& grid, const T* q, const T* x, T* z) {

@@ -10,6 +10,7 @@
 #include "cpu/superpixel.hpp"
 #include "ops/buffer.hpp"
 #include "ops/dispatch.hpp"
+#include "ops/superpixel.hpp"
 
 namespace mrfcore {
 namespace {
@@ -51,21 +52,6 @@ const cpu::SuperpixelKernels<T>& kernels() {
 
 void require(const char* name, const void* data) {
   if (data == nullptr) fail(std::string(name) + " has no data");
-}
-
-void check_map(const SuperpixelMap& map, int64_t channels, bool num_needed) {
-  require("ids", map.ids);
-  const bool sizes =
-      map.batch >= 1 && map.height >= 1 && map.width >= 1 && map.height <= kMostPixels / map.width;
-  if (!sizes) {
-    fail("ids has shape [" + std::to_string(map.batch) + ", " + std::to_string(map.height) + ", " +
-         std::to_string(map.width) + "], expected sizes >= 1 and fewer than 2^31 pixels an image");
-  }
-  if (channels < 1) fail("channels is " + std::to_string(channels) + ", expected >= 1");
-  if (map.num < (num_needed ? 1 : 0) || map.num > kMostPixels) {
-    fail("num is " + std::to_string(map.num) + ", expected " + (num_needed ? "1" : "0") + ".." +
-         std::to_string(kMostPixels));
-  }
 }
 
 void check_range(const cpu::IdRange& range, int64_t num) {
@@ -147,10 +133,25 @@ void fresh(const SuperpixelMap& map, int64_t channels, const T* out) {
 
 }  // namespace
 
+void check_superpixel_map(const SuperpixelMap& map, int64_t channels, bool num_needed) {
+  require("ids", map.ids);
+  const bool sizes =
+      map.batch >= 1 && map.height >= 1 && map.width >= 1 && map.height <= kMostPixels / map.width;
+  if (!sizes) {
+    fail("ids has shape [" + std::to_string(map.batch) + ", " + std::to_string(map.height) + ", " +
+         std::to_string(map.width) + "], expected sizes >= 1 and fewer than 2^31 pixels an image");
+  }
+  if (channels < 1) fail("channels is " + std::to_string(channels) + ", expected >= 1");
+  if (map.num < (num_needed ? 1 : 0) || map.num > kMostPixels) {
+    fail("num is " + std::to_string(map.num) + ", expected " + (num_needed ? "1" : "0") + ".." +
+         std::to_string(kMostPixels));
+  }
+}
+
 template <class T>
 void superpixel_pool(const SuperpixelMap& map, int64_t channels, const T* x,
                      SuperpixelReduce reduce, int threads, T* z, int64_t* winners) {
-  check_map(map, channels, true);
+  check_superpixel_map(map, channels, true);
   require("x", x);
   require("z", z);
   const RunMap runs(map, nullptr, channels, threads);
@@ -160,7 +161,7 @@ void superpixel_pool(const SuperpixelMap& map, int64_t channels, const T* x,
 template <class T>
 void superpixel_unpool(const SuperpixelMap& map, int64_t channels, const T* z, bool divide,
                        int threads, T* out) {
-  check_map(map, channels, true);
+  check_superpixel_map(map, channels, true);
   require("z", z);
   require("out", out);
   const RunMap runs(map, nullptr, channels, threads);
@@ -171,7 +172,7 @@ void superpixel_unpool(const SuperpixelMap& map, int64_t channels, const T* z, b
 template <class T>
 void superpixel_consistency(const SuperpixelMap& map, int64_t channels, const T* x,
                             const ConsistencyOptions& options, T* out) {
-  check_map(map, channels, false);
+  check_superpixel_map(map, channels, false);
   require("x", x);
   require("out", out);
   const RunMap runs(map, options.valid, channels, options.threads);

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
 from mrfcore.ops import _folding as fold
+from mrfcore.ops import _superpixel_device as device
 
 __all__ = ["soft_pool_op", "soft_product_op", "soft_unpool_op"]
 
@@ -50,11 +51,13 @@ def _register(
 ) -> None:
     def run(a: torch.Tensor, b: torch.Tensor, cell: int, threads: int) -> torch.Tensor:
         out = empty(a, b, cell, threads)
+        if _device.on_device(a):
+            return device.soft(name, a, b, cell, out)
         core(_array(a), _array(b), cell, threads, out.numpy())
         return out
 
     qualified = f"mrfcore::soft_superpixel_{name}"
-    torch.library.impl(qualified, "cpu")(run)
+    torch.library.impl(qualified, ("cpu", "cuda"))(run)
     torch.library.register_fake(qualified)(empty)
 
 

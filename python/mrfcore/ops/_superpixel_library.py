@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
+from mrfcore.ops import _superpixel_device as device
 
 __all__ = ["consistency_op", "maximum_op", "pool_op", "unpool_op"]
 
@@ -42,8 +43,10 @@ def _array(x: torch.Tensor) -> Any:
 # ---------------------------------------------------------------- mean and sum
 
 
-@torch.library.impl("mrfcore::superpixel_pool", "cpu")
+@torch.library.impl("mrfcore::superpixel_pool", ("cpu", "cuda"))
 def _pool(x: torch.Tensor, ids: torch.Tensor, num: int, mean: bool, threads: int) -> torch.Tensor:
+    if _device.on_device(x):
+        return device.pool(x, ids, num, mean)
     z = x.new_empty((x.shape[0], x.shape[1], num))
     kind = _core.SuperpixelReduce.mean if mean else _core.SuperpixelReduce.sum
     _core.superpixel_pool(_array(x), _array(ids), kind, threads, z.numpy(), None)
@@ -64,8 +67,10 @@ def _pool_fake(
 # ---------------------------------------------------------------- unpool
 
 
-@torch.library.impl("mrfcore::superpixel_unpool", "cpu")
+@torch.library.impl("mrfcore::superpixel_unpool", ("cpu", "cuda"))
 def _unpool(z: torch.Tensor, ids: torch.Tensor, divide: bool, threads: int) -> torch.Tensor:
+    if _device.on_device(z):
+        return device.unpool(z, ids, divide)
     out = z.new_empty((z.shape[0], z.shape[1], ids.shape[1], ids.shape[2]))
     _core.superpixel_unpool(_array(z), _array(ids), divide, threads, out.numpy())
     return out
@@ -84,10 +89,12 @@ def _unpool_fake(
 # ---------------------------------------------------------------- maximum
 
 
-@torch.library.impl("mrfcore::superpixel_maximum", "cpu")
+@torch.library.impl("mrfcore::superpixel_maximum", ("cpu", "cuda"))
 def _maximum(
     x: torch.Tensor, ids: torch.Tensor, num: int, threads: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if _device.on_device(x):
+        return device.maximum(x, ids, num)
     z = x.new_empty((x.shape[0], x.shape[1], num))
     winners = torch.empty(z.shape, dtype=torch.int64)
     _core.superpixel_pool(
@@ -110,7 +117,7 @@ def _maximum_fake(
 # ---------------------------------------------------------------- logit consistency
 
 
-@torch.library.impl("mrfcore::logit_consistency", "cpu")
+@torch.library.impl("mrfcore::logit_consistency", ("cpu", "cuda"))
 def _consistency(
     x: torch.Tensor,
     ids: torch.Tensor,
@@ -119,6 +126,8 @@ def _consistency(
     adjoint: bool,
     threads: int,
 ) -> torch.Tensor:
+    if _device.on_device(x):
+        return device.consistency(x, ids, valid, keep, adjoint)
     out = x.new_empty(x.shape)
     mask = None if valid is None else _array(valid).view(np.uint8)
     _core.superpixel_consistency(

@@ -28,7 +28,7 @@ def soft_superpixel_pool(
     u_s = sum q_k(p) x_p / (sum q_k(p) + eps), over all pixels p that have cell s among their nine.
 
     Args:
-        x: [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
+        x: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
         q: [B, 9, H, W], dtype of `x`: associations of a pixel with its cell and the eight around
             it in raster order, a softmax as a rule.
         cell: side of the cells, in pixels; the last row and column may be smaller.
@@ -74,8 +74,8 @@ def soft_superpixel_unpool(
     y_p = sum over k of q_k(p) z(s_k(p)), over cells inside the image.
 
     Args:
-        z: [B, C, S] on the CPU, what `soft_superpixel_pool` returns. float16 and bfloat16 are
-            computed in float32.
+        z: [B, C, S] on the CPU or a GPU, what `soft_superpixel_pool` returns. float16 and bfloat16
+            are computed in float32.
         q: [B, 9, H, W], dtype of `z`, as for `soft_superpixel_pool`.
         cell: side of the cells, in pixels.
         border: as for `soft_superpixel_pool`: "zero" makes values smaller where q reaches outside,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 
+from mrfcore import _device
 from mrfcore._scalars import _choice, _integer, _threads
 from mrfcore.ops._superpixel_autograd import Consistency, Maximum, Pool, Unpool
 
@@ -24,14 +25,16 @@ def superpixel_pool(
     """Mean, sum or maximum of `x` over every superpixel (Eq 4.13, the sparse encoder).
 
     O(C H W) time; beside the result, memory for the runs of equal ids of a row and a quarter of
-    four planes at most. Sums have one order: the same bits for any number of threads.
+    four planes at most. Sums have one order: the same bits for any number of threads. On a GPU the
+    order is another, the same every time; memory is 8 bytes a pixel and 24 a superpixel.
 
     Args:
-        x: [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
+        x: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
         ids: [B, H, W] int32 or int64, the superpixel 0..num-1 of every pixel, each image of its
-            own; `superpixel_relabel` makes such ids of any others.
-        num: how many superpixels, S. None: the largest id + 1, which looks at the ids and so gives
-            torch.compile no size to go by.
+            own; `superpixel_relabel` makes such ids of any others. Pixels of other ids are an
+            error on the CPU; on a GPU, which nobody waits for, they count for nothing.
+        num: how many superpixels, S. None: the largest id + 1, which looks at the ids (waits for a
+            GPU) and so gives torch.compile no size to go by.
         reduce: "mean", "sum" or "max". A maximum's gradient goes to its first pixel; NaN spreads.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
@@ -47,7 +50,7 @@ def superpixel_pool(
     _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
     kind = _choice("reduce", reduce, ("mean", "sum", "max"))
     if num is None:
-        num = max(1, int(ids.max()) + 1)  # negative ones are refused below
+        num = _number_of(ids)
     elif not isinstance(num, torch.SymInt) and _integer("num", num) < 1:
         raise ValueError(f"num: expected a number >= 1, got {num}")
     count = _threads(threads)
@@ -68,8 +71,9 @@ def superpixel_unpool(
     but the runs of equal ids.
 
     Args:
-        z: [B, C, S] on the CPU. float16 and bfloat16 go through float32, without loss.
-        ids: [B, H, W] int32 or int64, in 0..S-1.
+        z: [B, C, S] on the CPU or a GPU. float16 and bfloat16 go through float32, without loss.
+        ids: [B, H, W] int32 or int64, in 0..S-1. Pixels of other ids are an error on the CPU, and
+            become 0 on a GPU.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
     Returns:
@@ -98,9 +102,10 @@ def logit_consistency(
     it keeps the sum over each superpixel, and its gradient is the same operation.
 
     Args:
-        x: logits [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32.
+        x: logits [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
         ids: [B, H, W] int32 or int64, 0 and above, each image of its own. Fastest where they count
-            from 0: memory grows with the largest.
+            from 0: memory grows with the largest. On a GPU, below H W or 65536, whichever is more;
+            pixels of other ids become 0 there, for nobody waits to look.
         valid: [B, H, W] bool: only these pixels count in the means, all pixels get them. None: all
             count. A mask made from true labels tells the network where they are: leave it out when
             testing.
@@ -142,11 +147,24 @@ def _check_values(name: str, x: object, dims: int, shape: str) -> None:
         raise ValueError(
             f"{name}: expected {shape}, all sizes at least 1, got shape {list(x.shape)}"
         )
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
-            f"{name}: expected a tensor on the CPU, got one on {x.device}; superpixels have no "
-            f"kernel for {x.device.type} yet: pass {name}.cpu()"
+            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
+            f"is no kernel for {x.device.type}: pass {name}.cpu()"
         )
+    if x.is_cuda and not torch.compiler.is_compiling():
+        _device.require_back_end(name)
+
+
+def _number_of(ids: torch.Tensor) -> int:
+    """The largest id + 1; waits for a GPU."""
+    lowest, highest = torch.stack(ids.aminmax()).tolist()
+    if lowest < 0:
+        raise ValueError(
+            f"ids: {lowest} is there, expected 0..{max(highest, 0)} (ids that are sparse or "
+            "negative: relabel them first)"
+        )
+    return int(highest) + 1
 
 
 def _check_ids(
