@@ -19,3 +19,4 @@ void bind_disparity(nanobind::module_& m);
 void bind_filter_flow(nanobind::module_& m);
 void bind_warp(nanobind::module_& m);
 void bind_superpixel(nanobind::module_& m);
+void bind_slic(nanobind::module_& m);

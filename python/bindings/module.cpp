@@ -33,4 +33,5 @@ NB_MODULE(_core, m) {
   bind_filter_flow(m);
   bind_warp(m);
   bind_superpixel(m);
+  bind_slic(m);
 }

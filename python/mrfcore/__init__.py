@@ -6,7 +6,7 @@
 >>> r.labels, r.energy, r.lower_bound
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
-`viz`, `scene`, `degrade`, and, where torch is installed, `nn` and `ops`.
+`viz`, `scene`, `degrade`, `superpixels`, and, where torch is installed, `nn` and `ops`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _SUBMODULES = (
     "restore",
     "scene",
     "stereo",
+    "superpixels",
     "viz",
 )
 

@@ -15,6 +15,7 @@
 #include "mrfcore/potential.hpp"
 #include "mrfcore/problem.hpp"
 #include "mrfcore/runtime.hpp"
+#include "mrfcore/slic.hpp"
 #include "mrfcore/soft_superpixel.hpp"
 #include "mrfcore/superpixel.hpp"
 #include "mrfcore/version.hpp"

@@ -21,6 +21,7 @@ from mrfcore.ops.mean_shift import (  # noqa: E402
     mean_shift_euclid,
 )
 from mrfcore.ops.pairwise_margin import pairwise_margin_loss, sample_points  # noqa: E402
+from mrfcore.ops.slic import slic  # noqa: E402
 from mrfcore.ops.soft_superpixel import (  # noqa: E402
     soft_superpixel_pool,
     soft_superpixel_unpool,
@@ -56,6 +57,7 @@ __all__ = [
     "mean_shift_euclid",
     "pairwise_margin_loss",
     "sample_points",
+    "slic",
     "soft_superpixel_pool",
     "soft_superpixel_unpool",
     "superpixel_adjacency",
