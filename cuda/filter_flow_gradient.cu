@@ -8,7 +8,7 @@
 // kRows * kTaps products need kRows + kTaps words of shared memory.
 //
 // Bytes a pixel: filters k^2 (4, or 2), twice with a softmax; image and gradient 8 C (and out, 4 C;
-// the image as often as in filter_flow.cu); 520 for k = 11, C = 3, 1000 with a softmax. Two
+// the image as often as in filter_flow.cu); 508 for k = 11, C = 3, 1012 with a softmax. Two
 // instructions and half a word of shared memory for each tap and channel.
 //
 // As many channels as fit lie in shared memory for all steps (kMostShared); with more, parts of

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mrfcore import _core
+from mrfcore import _core, _device
 
 __all__ = ["filter_gradient_op", "forward_op", "side_of", "transpose_op"]
 
@@ -68,8 +68,27 @@ def _problem(
     return p
 
 
-def _function(stem: str, filters: torch.Tensor) -> Any:
-    return getattr(_core, f"{stem}_{'f64' if filters.dtype == torch.float64 else 'f32'}")
+def _run(
+    stem: str,
+    image: torch.Tensor,
+    filters: torch.Tensor,
+    setup: tuple[Any, ...],
+    *tensors: torch.Tensor | None,
+) -> None:
+    """The core's function, on a GPU if that is where the image is, with addresses of `tensors`."""
+    problem = _problem(image, filters, *setup)
+    addresses = [_device.address(x) for x in tensors]
+    if not _device.on_device(image):
+        _device.function(stem, filters.dtype)(problem, *addresses)
+        return
+    size = 0
+    if stem == "filter_flow_transpose":
+        size = _device.function(f"cuda_{stem}_workspace_bytes", filters.dtype)(problem)
+    workspace = _device.empty(image, size, torch.uint8, "an image with its margin")
+    with _device.current(image):
+        _device.function(f"cuda_{stem}", filters.dtype)(
+            problem, *addresses, _device.queue(image, workspace)
+        )
 
 
 def _statistics(image: torch.Tensor, softmax: bool) -> torch.Tensor:
@@ -89,16 +108,13 @@ def _results(
     )
 
 
-@torch.library.impl("mrfcore::filter_flow", "cpu")
+@torch.library.impl("mrfcore::filter_flow", ("cpu", "cuda"))
 def _forward(
     image: torch.Tensor, filters: torch.Tensor, want_flow: bool, *setup: Any
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     image, filters = image.contiguous(), filters.contiguous()
     results = _results(image, want_flow, setup[0])
-    problem = _problem(image, filters, *setup)
-    _function("filter_flow", filters)(
-        problem, image.data_ptr(), *(result.data_ptr() for result in results)
-    )
+    _run("filter_flow", image, filters, setup, image, *results)
     return results
 
 
@@ -112,7 +128,7 @@ def _forward_fake(
     return _results(image, want_flow, setup[0])
 
 
-@torch.library.impl("mrfcore::filter_flow_transpose", "cpu")
+@torch.library.impl("mrfcore::filter_flow_transpose", ("cpu", "cuda"))
 def _transpose(
     image: torch.Tensor,
     filters: torch.Tensor,
@@ -123,13 +139,7 @@ def _transpose(
     image, filters = image.contiguous(), filters.contiguous()
     peak, scale = peak.contiguous(), scale.contiguous()
     out = image.new_empty(image.shape)
-    _function("filter_flow_transpose", filters)(
-        _problem(image, filters, *setup),
-        image.data_ptr(),
-        peak.data_ptr(),
-        scale.data_ptr(),
-        out.data_ptr(),
-    )
+    _run("filter_flow_transpose", image, filters, setup, image, peak, scale, out)
     return out
 
 
@@ -138,7 +148,7 @@ def _transpose_fake(image: torch.Tensor, *_: Any) -> torch.Tensor:
     return image.new_empty(image.shape)
 
 
-@torch.library.impl("mrfcore::filter_flow_filter_gradient", "cpu")
+@torch.library.impl("mrfcore::filter_flow_filter_gradient", ("cpu", "cuda"))
 def _filter_gradient(
     image: torch.Tensor,
     filters: torch.Tensor,
@@ -154,13 +164,8 @@ def _filter_gradient(
     read = [x.contiguous() for x in (peak, scale, out, grad_out, flow)]
     grad_flow = None if grad_flow is None else grad_flow.contiguous()
     grads = filters.new_empty(filters.shape)
-    _function("filter_flow_filter_gradient", filters)(
-        _problem(image, filters, *setup),
-        image.data_ptr(),
-        *(x.data_ptr() for x in read),
-        0 if grad_flow is None else grad_flow.data_ptr(),
-        grads.data_ptr(),
-    )
+    stem = "filter_flow_filter_gradient"
+    _run(stem, image, filters, setup, image, *read, grad_flow, grads)
     return grads
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mrfcore import _device
 from mrfcore._scalars import _choice, _flag, _threads
 from mrfcore.ops import _folding as fold
 from mrfcore.ops._filter_flow_library import (
@@ -42,19 +43,21 @@ def filter_flow(
     odd k is centred; an even k reaches from 1 - k/2 to k/2. It is a cross-correlation: no flip.
 
     Gradients go to both arguments, of any order; first-order ones need no memory of the filters'
-    size beyond the gradient itself, also with the softmax, whose weights are never stored.
+    size beyond the gradient itself, also with the softmax, whose weights are never stored. A GPU
+    gives the CPU's bits; nothing waits for it, and all may be captured in a CUDA graph.
 
     Args:
-        image: [B, C, H, W] on the CPU. float16 and bfloat16 are computed in float32 and returned as
-            they came; under autocast they are returned in float32.
-        filters: [B, k * k, H, W], k from 1 to 31. float16 and bfloat16 are read as they are, and
-            summed in float32. All is float64 where either tensor is.
+        image: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32 and
+            returned as they came; under autocast they are returned in float32.
+        filters: [B, k * k, H, W] on the same device, k from 1 to 31. float16 and bfloat16 are read
+            as they are, and summed in float32. All is float64 where either tensor is.
         normalize: None: weights are the filters. "softmax": their softmax over the taps, in the
             same pass: filters are read once.
         padding: what lies outside the image: "zeros", "replicate" or "reflect" (without the border
             pixel repeated; H and W must exceed k // 2).
         return_flow: return the expected flow, too, from the same pass.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
+            No effect on a GPU.
 
     Returns:
         [B, C, H, W], dtype of `image`; with `return_flow` also what `expected_flow` gives.
@@ -142,11 +145,13 @@ def _check(name: str, x: object, shape: str) -> None:
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
     if x.dim() != 4:
         raise ValueError(f"{name}: expected {shape}, got shape {list(x.shape)}")
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
-            f"{name}: expected a tensor on the CPU, got one on {x.device}; filter flow has no "
-            f"kernel for {x.device.type} yet: pass {name}.cpu()"
+            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
+            f"is no kernel for {x.device.type}: pass {name}.cpu()"
         )
+    if x.is_cuda and not torch.compiler.is_compiling():
+        _device.require_back_end(name)
     if x.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
@@ -177,6 +182,11 @@ def _inputs(
     """Both, checked and as the ops want them."""
     _check("image", image, "[B, C, H, W]")
     _check("filters", filters, "[B, k * k, H, W]")
+    if filters.device != image.device:
+        raise TypeError(
+            f"filters: expected a tensor on {image.device} as image, got one on {filters.device}; "
+            "pass filters.to(image.device)"
+        )
     if image.shape[1] == 0:
         raise ValueError(f"image: expected at least one channel, got shape {list(image.shape)}")
     reach = _check_filters(image, filters) // 2

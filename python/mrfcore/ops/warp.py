@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mrfcore import _core
+from mrfcore import _device
 from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
 from mrfcore.ops import _folding as fold
+from mrfcore.ops._warp_library import forward_op, gradient_op
 
 __all__ = ["compose_flows", "flow_consistency", "warp"]
 
@@ -33,15 +34,18 @@ def warp(
 
     Integer coordinates are pixel centres. Gradients go to both arguments, the same bits every time;
     where a coordinate is an integer, the flow's is the derivative to the right. There is no second
-    derivative.
+    derivative. On a GPU the image's gradient is summed in integers of 64 bits, to a unit of 2^-60
+    of the largest number of a plane times its pixels (docs/operators/warp.md); planes with a
+    gradient or a flow that is not finite come back as NaN.
 
     Args:
-        image: [B, C, H, W] on the CPU.
-        flow: [B, 2, H', W'] in pixels, x first; the result has its size. A flow that is not finite
-            samples NaN.
+        image: [B, C, H, W] on the CPU or a GPU.
+        flow: [B, 2, H', W'] on the same device, in pixels, x first; the result has its size. A flow
+            that is not finite samples NaN.
         padding: outside the image "zeros", or the nearest pixel of the border, "replicate".
         return_mask: return also where all four taps lie inside the image.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
+            No effect on a GPU.
 
     Returns:
         [B, C, H', W'], dtype of `image`; computed in float32, in float64 where either tensor is,
@@ -56,6 +60,7 @@ def warp(
     _flag("return_mask", return_mask)
     _check("image", image)
     _check("flow", flow)
+    _same_device("flow", flow, image, "image")
     if flow.shape[1] != 2 or flow.shape[0] != image.shape[0]:
         raise ValueError(
             f"flow: expected [B, 2, H, W] with B = {image.shape[0]} as in image, got shape "
@@ -135,6 +140,7 @@ def flow_consistency(
     """
     _check("forward", forward)
     _check("backward", backward)
+    _same_device("backward", backward, forward, "forward")
     if forward.shape[1] != 2 or forward.shape != backward.shape:
         raise ValueError(
             f"backward: expected [B, 2, H, W] as forward, got shapes {list(forward.shape)} "
@@ -167,14 +173,24 @@ def _check(name: str, x: object) -> None:
         raise ValueError(f"{name}: expected four dimensions, got shape {list(x.shape)}")
     if x.shape[2] == 0 or x.shape[3] == 0:
         raise ValueError(f"{name}: expected at least one pixel, got shape {list(x.shape)}")
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "cuda"):
         raise TypeError(
-            f"{name}: expected a tensor on the CPU, got one on {x.device}; there is no kernel for "
-            f"{x.device.type} yet: pass {name}.cpu()"
+            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
+            f"is no kernel for {x.device.type}: pass {name}.cpu()"
         )
+    if x.is_cuda and not torch.compiler.is_compiling():
+        _device.require_back_end(name)
     if x.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
+        )
+
+
+def _same_device(name: str, x: torch.Tensor, first: torch.Tensor, first_name: str) -> None:
+    if x.device != first.device:
+        raise TypeError(
+            f"{name}: expected a tensor on {first.device} as {first_name}, got one on {x.device}; "
+            f"pass {name}.to({first_name}.device)"
         )
 
 
@@ -184,6 +200,7 @@ def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
         raise TypeError("flows: expected a list of at least one flow [B, 2, H, W]")
     for i, flow in enumerate(flows):
         _check(f"flows[{i}]", flow)
+        _same_device(f"flows[{i}]", flow, flows[0], "flows[0]")
         if flow.shape[:2] != (flows[0].shape[0], 2):
             raise ValueError(
                 f"flows[{i}]: expected [B, 2, H, W] with B = {flows[0].shape[0]} as in the first, "
@@ -210,7 +227,7 @@ def _pixels(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y])
 
 
-# ---------------------------------------------------------------- ops
+# ---------------------------------------------------------------- autograd
 
 
 class _Setup(NamedTuple):
@@ -220,102 +237,6 @@ class _Setup(NamedTuple):
     threads: int
 
 
-torch.library.define(
-    "mrfcore::warp",
-    "(Tensor image, Tensor flow, bool want_mask, str padding, int threads) -> "
-    "(Tensor out, Tensor mask)",
-)
-torch.library.define(
-    "mrfcore::warp_gradient",
-    "(Tensor image, Tensor flow, Tensor grad_out, bool need_image, bool need_flow, str padding, "
-    "int threads) -> (Tensor grad_image, Tensor grad_flow)",
-)
-
-
-def _results(
-    image: torch.Tensor, flow: torch.Tensor, want_mask: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    batch, channels = image.shape[:2]
-    size = flow.shape[2:]
-    mask = image.new_empty((batch, *size) if want_mask else (0,), dtype=torch.bool)
-    return image.new_empty((batch, channels, *size)), mask
-
-
-@torch.library.impl("mrfcore::warp", "cpu")
-def _forward(
-    image: torch.Tensor, flow: torch.Tensor, want_mask: bool, padding: str, threads: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    out, mask = _results(image, flow, want_mask)
-    _core.warp(
-        image.detach().contiguous().numpy(),
-        flow.detach().contiguous().numpy(),
-        getattr(_core.WarpPadding, padding),
-        threads,
-        out.numpy(),
-        mask.view(torch.uint8).numpy() if want_mask else None,
-    )
-    return out, mask
-
-
-@torch.library.register_fake("mrfcore::warp")
-def _forward_fake(
-    image: torch.Tensor,
-    flow: torch.Tensor,
-    want_mask: bool,
-    padding: str,  # noqa: ARG001
-    threads: int,  # noqa: ARG001
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _results(image, flow, want_mask)
-
-
-def _empty_grads(
-    image: torch.Tensor, flow: torch.Tensor, need_image: bool, need_flow: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return (
-        image.new_empty(image.shape if need_image else 0),
-        flow.new_empty(flow.shape if need_flow else 0),
-    )
-
-
-@torch.library.impl("mrfcore::warp_gradient", "cpu")
-def _gradient(
-    image: torch.Tensor,
-    flow: torch.Tensor,
-    grad_out: torch.Tensor,
-    need_image: bool,
-    need_flow: bool,
-    padding: str,
-    threads: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    grad_image, grad_flow = _empty_grads(image, flow, need_image, need_flow)
-    _core.warp_gradient(
-        image.detach().contiguous().numpy(),
-        flow.detach().contiguous().numpy(),
-        grad_out.detach().contiguous().numpy(),
-        getattr(_core.WarpPadding, padding),
-        threads,
-        grad_image.numpy() if need_image else None,
-        grad_flow.numpy() if need_flow else None,
-    )
-    return grad_image, grad_flow
-
-
-@torch.library.register_fake("mrfcore::warp_gradient")
-def _gradient_fake(
-    image: torch.Tensor,
-    flow: torch.Tensor,
-    grad_out: torch.Tensor,  # noqa: ARG001
-    need_image: bool,
-    need_flow: bool,
-    padding: str,  # noqa: ARG001
-    threads: int,  # noqa: ARG001
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _empty_grads(image, flow, need_image, need_flow)
-
-
-# ---------------------------------------------------------------- autograd
-
-
 class _Warp(torch.autograd.Function):
     """(image, flow, want_mask, setup) -> (out, mask)."""
 
@@ -323,7 +244,7 @@ class _Warp(torch.autograd.Function):
     def forward(
         image: torch.Tensor, flow: torch.Tensor, want_mask: bool, setup: _Setup
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.ops.mrfcore.warp(image, flow, want_mask, *setup)
+        return forward_op(image, flow, want_mask, *setup)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -338,7 +259,7 @@ class _Warp(torch.autograd.Function):
             return (None,) * 4
         args = (*ctx.saved_tensors, grad_out, *ctx.needs_input_grad[:2])
         if torch.compiler.is_compiling():  # compiled graphs refuse a second derivative themselves
-            grads = torch.ops.mrfcore.warp_gradient(*args, *ctx.setup)
+            grads = gradient_op(*args, *ctx.setup)
         else:
             grads = _Gradient.apply(*args, ctx.setup)
         kept = (g if need else None for g, need in zip(grads, args[3:], strict=True))
@@ -354,7 +275,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def forward(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.ops.mrfcore.warp_gradient(*args[:-1], *args[-1])
+        return gradient_op(*args[:-1], *args[-1])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
