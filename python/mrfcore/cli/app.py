@@ -18,6 +18,7 @@ from .info import info
 from .meanshift import meanshift
 from .reproduce import reproduce
 from .stereo import stereo
+from .superpixels import superpixels
 from .wording import Command, Group, in_options, option_names
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (stereo, denoise, meanshift, info, demo, reproduce):
+for _command in (stereo, denoise, meanshift, superpixels, info, demo, reproduce):
     app.command(cls=Command)(_command)
 
 BAD_INPUT = 2
