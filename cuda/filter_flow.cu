@@ -14,7 +14,8 @@
 // exponential, once a tap. With C = 3 bytes limit, with C = 21 both nearly do.
 //
 // More channels than 24 (8 of doubles) have blocks of their own, which read the filters again.
-// Sums go over taps in order, as those of cpp/cpu/filter_flow.cpp: the same bits.
+// Sums go over taps in order, as those of cpp/cpu/filter_flow.cpp: the same bits. A softmax is
+// rounded otherwise: its highest filter is found row by row, on the CPU several rows at a time.
 #include "flow_stage.cuh"
 
 namespace mrfcore::cuda {

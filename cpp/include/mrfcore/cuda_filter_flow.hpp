@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filter flow on a GPU. All arrays are in device memory. Calls enqueue work on the queue's stream
 // and return: they neither allocate nor wait, and may be captured in a graph. Results are the bits
-// of the CPU's functions of the same names; FilterFlowProblem::threads is not looked at.
+// of the CPU's functions of the same names, but for the rounding of softmaxes in filter_flow().
+// FilterFlowProblem::threads is not looked at.
 //
 // Throws std::invalid_argument, naming the argument, when sizes, types or pointers do not fit,
 // OutOfMemory for too small a workspace, CudaError when a launch fails.
