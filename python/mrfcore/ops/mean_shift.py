@@ -102,6 +102,8 @@ def mean_shift_euclid(
     """
     _choice("kernel", kernel, tuple(_KERNELS))
     width = _kappa("bandwidth", bandwidth, zero=False)
+    if isinstance(width, torch.Tensor) and width.dtype != torch.float64:
+        width = width.float()  # half types would lose digits here
     return _run(x, width**-2, _KERNELS[kernel], steps, step_size, threads)
 
 

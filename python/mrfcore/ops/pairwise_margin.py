@@ -70,9 +70,7 @@ def pairwise_margin_loss(
     check_points(x)
     _check_like("labels", labels, x, floating=False)
     margin = _checked("alpha", alpha, lambda a: 0 <= a <= 1, "a number in [0, 1]")
-    factor = _checked(
-        "neg_weight", neg_weight, lambda w: w >= 0 and math.isfinite(w), "a finite number >= 0"
-    )
+    factor = _checked("neg_weight", neg_weight, lambda w: 0 <= w < math.inf, "a finite number >= 0")
     _choice("normalise", normalise, ("N", "sum"))
     _choice("reduction", reduction, ("mean", "sum", "none"))
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
