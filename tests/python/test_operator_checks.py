@@ -14,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from mrfcore.nn import functional as F  # noqa: E402, N812
+from mrfcore.superpixels import slic_options  # noqa: E402
 
 B, C, H, W, CELLS = 2, 3, 5, 6, 6  # cells of 3 x 3 pixels but for the last row
 
@@ -202,6 +203,7 @@ OPS: dict[str, list[tuple[Any, ...]]] = {
     "mean_shift_backward": [
         (KAPPA.float(), TAPE, POINTS.float(), need, *SPHERE) for need in (True, False)
     ],
+    "slic": [(X32.sigmoid(), *slic_options(4, 10.0, 3, 0.0, True, None, "lab", None))],
     "pairwise_margin": [
         (POINTS.float(), LABELS, torch.rand(B, 30), need, 0.5, 1.0, 1) for need in (True, False)
     ],
