@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
   using Of = Tile<T>;
   const PointLayout& layout = p.layout;
   const auto place = Place<T>::template of<W>(layout);
-  const Weights<T> weights(p.args.kernel, *p.args.kappa);
+  const Weights<T> weights(layout, place, p.args.kernel, *p.args.kappa);
   const T* own = p.args.from + place.own_rows * layout.stride;
   Sums<T, W> sums;
   T mass[Of::kColumns] = {};
@@ -37,12 +37,12 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
     const T* others = p.args.from + place.tile_rows(layout, t) * layout.stride;
     Part<T> k;
     products<kEuclidean, T>(layout, others, own, shared, k);
-    const ValidPairs<T> valid(layout, place, t);
+    const int rows = Weights<T>::rows(layout, t);
 #pragma unroll
     for (int i = 0; i < Of::kRows; ++i) {
 #pragma unroll
       for (int j = 0; j < Of::kColumns; ++j) {
-        k[i][j] = valid(i, j) ? weights(exponent<kEuclidean>(k[i][j])) : T(0);
+        k[i][j] = weights(exponent<kEuclidean>(k[i][j]), i < rows && j < weights.columns);
         mass[j] += k[i][j];
       }
     }

@@ -75,25 +75,26 @@ __device__ __forceinline__ void both_products(const PointLayout& layout, const T
 
 /// e becomes K, w becomes H. Adds H by columns to row_sum; returns the sum of E H / kappa.
 template <bool kEuclidean, class T>
-__device__ __forceinline__ T kernel_gradient(const Weights<T>& weights, const ValidPairs<T>& valid,
+__device__ __forceinline__ T kernel_gradient(const Weights<T>& weights, int rows,
                                              const T* centre_others, const T* centre_own,
                                              Part<T>& e, Part<T>& w,
                                              T (&row_sum)[Tile<T>::kColumns]) {
   using Of = Tile<T>;
+  const auto own = several<Of::kColumns>(centre_own + Place<T>::column());
   T total = T(0);
 #pragma unroll
   for (int i = 0; i < Of::kRows; ++i) {
     const T centre = __ldg(centre_others + Place<T>::row() + i);
 #pragma unroll
     for (int j = 0; j < Of::kColumns; ++j) {
-      const T both = centre + __ldg(centre_own + Place<T>::column() + j);
+      const T both = centre + own.at[j];
       const T exponent_ij = exponent<kEuclidean>(e[i][j]);
-      const T k = valid(i, j) ? weights(exponent_ij) : T(0);
+      const T k = weights(exponent_ij, i < rows && j < weights.columns);
       const T kw = k * (w[i][j] - both);
       total = fused(exponent_ij, kw, total);
       e[i][j] = k;
       w[i][j] = weights.kappa * kw;
-      row_sum[j] += w[i][j];
+      if constexpr (kEuclidean) row_sum[j] += w[i][j];
     }
   }
   return total;
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
   const PointLayout& layout = p.layout;
   const MeanShiftStepBack<T>& a = p.args;
   const auto place = Place<T>::template of<W>(layout);
-  const Weights<T> weights(a.kernel, *a.kappa);
+  const Weights<T> weights(layout, place, a.kernel, *a.kappa);
   T* const h_tile = shared + Of::kTileSize;
   Sums<T, W> sums;
   T row_sum[Of::kColumns] = {};
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
     both_products<kEuclidean, T>(layout, a.from, a.pulled, others * layout.stride,
                                  place.own_rows * layout.stride, shared, k, h);
     kappa_sum += static_cast<double>(
-        kernel_gradient<kEuclidean, T>(weights, ValidPairs<T>(layout, place, t), a.centre + others,
+        kernel_gradient<kEuclidean, T>(weights, Weights<T>::rows(layout, t), a.centre + others,
                                        a.centre + place.own_rows, k, h, row_sum));
     __syncthreads();
     store_part<T>(k, shared);
@@ -129,10 +130,12 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
   }
   sums.store(layout, place, a.parts);
   if (!place.first_chunk) return;
-  const T total = column_sum<T>(row_sum, shared);
-  if (threadIdx.x < Of::kOwn)
-    a.row_sums[place.split * layout.batch * layout.blocks * kPointBlock + place.own_rows +
-               threadIdx.x] = total;
+  if constexpr (kEuclidean) {
+    const T total = column_sum<T>(row_sum, shared);
+    if (threadIdx.x < Of::kOwn)
+      a.row_sums[place.split * layout.batch * layout.blocks * kPointBlock + place.own_rows +
+                 threadIdx.x] = total;
+  }
   kappa_sum = block_sum<T>(kappa_sum, shared);
   if (threadIdx.x == 0)  // both orders of a pair were here
     a.kappa_sums[blockIdx.y * gridDim.x + blockIdx.x] += 0.5 * kappa_sum;
@@ -147,18 +150,18 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
   const PointLayout& layout = p.layout;
   const MeanShiftStepBack<T>& a = p.args;
   const auto place = Place<T>::template of<W>(layout);
-  const Weights<T> weights(a.kernel, *a.kappa);
+  const Weights<T> weights(layout, place, a.kernel, *a.kappa);
   Sums<T, W> sums;
   for (int64_t t = place.tile; t < place.end; ++t) {
     const int64_t others = place.tile_rows(layout, t) * layout.stride;
     Part<T> k;
     products<true, T>(layout, a.from + others, a.from + place.own_rows * layout.stride, shared, k);
-    const ValidPairs<T> valid(layout, place, t);
+    const int rows = Weights<T>::rows(layout, t);
 #pragma unroll
     for (int i = 0; i < Of::kRows; ++i) {
 #pragma unroll
       for (int j = 0; j < Of::kColumns; ++j)
-        k[i][j] = valid(i, j) ? weights(exponent<true>(k[i][j])) : T(0);
+        k[i][j] = weights(exponent<true>(k[i][j]), i < rows && j < weights.columns);
     }
     __syncthreads();
     store_part<T>(k, shared);

@@ -54,6 +54,24 @@ __device__ __forceinline__ void project(const T* x, T length, int64_t stride, T*
     g[d] = length == T(0) ? T(0) : fused(-x[d], along, g[d]) * scale;
 }
 
+/// exp(x), x <= 0: core::exp_nonpositive() in fused operations, half as many; as exact.
+__device__ __forceinline__ float exponential(float x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float clipped = x > -87.0f ? x : -87.0f;
+  const float n = fused(clipped, 1.44269504f, kRound) - kRound;
+  const float r = fused(n, 2.12194440e-4f, fused(n, -0.693359375f, clipped));
+  float p = 1.0f / 720.0f;
+  p = fused(p, r, 1.0f / 120.0f);
+  p = fused(p, r, 1.0f / 24.0f);
+  p = fused(p, r, 1.0f / 6.0f);
+  p = fused(p, r, 0.5f);
+  p = fused(p, r, 1.0f);
+  p = fused(p, r, 1.0f);
+  const float power = __int_as_float((static_cast<int>(n) + 127) << 23);
+  return x > -87.0f ? p * power : 0.0f;
+}
+__device__ __forceinline__ double exponential(double x) { return core::exp_nonpositive(x); }
+
 /// E_ij, of which K = exp(kappa E): x_i . x_j - 1 or -|x_i - x_j|^2 / 2; NaN stays NaN.
 template <bool kEuclidean, class T>
 __device__ __forceinline__ T exponent(T product) {
@@ -61,30 +79,34 @@ __device__ __forceinline__ T exponent(T product) {
   return e > T(0) ? T(0) : e;  // rounding may pass 1
 }
 
+/// K of the pairs of a thread's part.
 template <class T>
 struct Weights {
   bool flat;
-  T kappa;  ///< NaN if it cannot be one
+  T kappa;      ///< NaN if it cannot be one
+  int columns;  ///< points j of the part that are no padding
 
-  __device__ __forceinline__ Weights(MeanShiftKernel kernel, T of)
+  __device__ __forceinline__ Weights(const PointLayout& layout, const Place<T>& place,
+                                     MeanShiftKernel kernel, T of)
       : flat(kernel == MeanShiftKernel::Flat),
-        kappa(nan_unless(of >= T(0) && of - of == T(0), of)) {}
-  __device__ __forceinline__ T operator()(T e) const {
-    const T x = kappa * e;
-    const T k = flat ? (x >= T(-0.5) ? T(1) : T(0)) : core::exp_nonpositive(x);
+        kappa(nan_unless(of >= T(0) && of - of == T(0), of)),
+        columns(within_block(layout.points - place.first) - Place<T>::column()) {}
+
+  /// Points i of the part in tile t.
+  static __device__ __forceinline__ int rows(const PointLayout& layout, int64_t t) {
+    return within_block(layout.points - t * Tile<T>::kOthers) - Place<T>::row();
+  }
+  /// Of exponent e, or 0 for padding: all threads compute the same, none branches.
+  __device__ __forceinline__ T operator()(T e, bool valid) const {
+    const T x = valid ? kappa * e : T(-1e30);
+    const T k = flat ? (x >= T(-0.5) ? T(1) : T(0)) : exponential(x);
     return x <= T(0) ? k : x;  // NaN
   }
-};
 
-/// Which pairs of a thread's part are of points, and not of padding.
-template <class T>
-struct ValidPairs {
-  int64_t rows, columns;
-
-  __device__ __forceinline__ ValidPairs(const PointLayout& layout, const Place<T>& place, int64_t t)
-      : rows(layout.points - t * Tile<T>::kOthers - Place<T>::row()),
-        columns(layout.points - place.first - Place<T>::column()) {}
-  __device__ __forceinline__ bool operator()(int i, int j) const { return i < rows && j < columns; }
+ private:
+  static __device__ __forceinline__ int within_block(int64_t points) {
+    return points < kPointBlock ? static_cast<int>(points) : static_cast<int>(kPointBlock);
+  }
 };
 
 }  // namespace mrfcore::cuda::points

@@ -21,40 +21,38 @@ struct MarginParameters {
   PairwiseMargin<T> args;
 };
 
-/// Labels and weights of the pairs of a thread's part.
+/// What a point brings to its pairs.
 template <class T>
-struct Group {
+struct Member {
   int64_t label;
-  T weight;
+  T weight;  ///< 0 beyond the last point, NaN where it cannot be one
 
-  /// None beyond the last point, NaN for a weight that cannot be one.
-  __device__ __forceinline__ Group(const PointLayout& layout, const PairwiseMargin<T>& a,
-                                   int64_t item, int64_t point)
-      : label(0), weight(T(0)) {
-    if (point >= layout.points) return;
-    label = __ldg(a.labels + item * layout.points + point);
-    weight = __ldg(a.weights + item * layout.points + point);
-    weight = nan_unless(weight >= T(0) && weight - weight == T(0), weight);
+  static __device__ __forceinline__ Member of(const PointLayout& layout, const PairwiseMargin<T>& a,
+                                              int64_t item, int64_t point) {
+    if (point >= layout.points) return {0, T(0)};
+    const T weight = __ldg(a.weights + item * layout.points + point);
+    return {__ldg(a.labels + item * layout.points + point),
+            nan_unless(weight >= T(0) && weight - weight == T(0), weight)};
   }
 };
 
 /// dots: x_i . x_j -> d loss / d (x_i . x_j) of both orders; the sum of the part's costs.
 template <class T>
 __device__ __forceinline__ T slopes(const PointLayout& layout, const PairwiseMargin<T>& a,
-                                    const Place<T>& place, int64_t t, Part<T>& dots) {
+                                    const Place<T>& place, int64_t t,
+                                    const Member<T> (&own)[Tile<T>::kColumns], Part<T>& dots) {
   using Of = Tile<T>;
   const int64_t first = t * Of::kOthers + Place<T>::row();
-  const int64_t own = place.first + Place<T>::column();
+  const int64_t apart = first - place.first - Place<T>::column();
   T total = T(0);
 #pragma unroll
-  for (int j = 0; j < Of::kColumns; ++j) {
-    const Group<T> mine(layout, a, place.item, own + j);
+  for (int i = 0; i < Of::kRows; ++i) {
+    const auto other = Member<T>::of(layout, a, place.item, first + i);
 #pragma unroll
-    for (int i = 0; i < Of::kRows; ++i) {
-      const Group<T> other(layout, a, place.item, first + i);
+    for (int j = 0; j < Of::kColumns; ++j) {
       const T s = fused(T(0.5), dots[i][j], T(0.5)), over = s - a.alpha;
-      const T pair = first + i == own + j ? T(0) : mine.weight * other.weight;
-      const bool equal = mine.label == other.label;
+      const T pair = apart + i == j ? T(0) : own[j].weight * other.weight;
+      const bool equal = own[j].label == other.label;
       const T slope = equal ? -pair : (over <= T(0) ? T(0) : a.neg_weight * pair);
       total = fused(equal ? s - T(1) : over, slope, total);
       dots[i][j] = slope;
@@ -72,12 +70,16 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kResident)
   const auto place = Place<T>::template of<W>(layout);
   const T* own = a.rows + place.own_rows * layout.stride;
   Sums<T, W> sums;
+  Member<T> members[Tile<T>::kColumns];
+#pragma unroll
+  for (int j = 0; j < Tile<T>::kColumns; ++j)
+    members[j] = Member<T>::of(layout, a, place.item, place.first + Place<T>::column() + j);
   double loss = 0.0;
   for (int64_t t = place.tile; t < place.end; ++t) {
     const T* others = a.rows + place.tile_rows(layout, t) * layout.stride;
     Part<T> slope;
     products<false, T>(layout, others, own, shared, slope);
-    loss += static_cast<double>(slopes(layout, a, place, t, slope));
+    loss += static_cast<double>(slopes(layout, a, place, t, members, slope));
     if (a.gradient == nullptr) continue;
     __syncthreads();
     store_part<T>(slope, shared);
