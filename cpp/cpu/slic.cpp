@@ -7,30 +7,20 @@
 //
 // Whole numbers make shortcuts exact: a cell none of whose nine centres moved is passed over, and
 // sums change by the pixels that changed sides, not from zero.
-#include "cpu/slic.hpp"
-
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
-#include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
+#include "cpu/slic_band.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
-using Word = int32_t;
 using Words = Vec<Word>;
 constexpr int kWidth = kVectorBytes / 4;
 constexpr int kMostPairs = (kSlicChannels + 2) / 2;
 constexpr int kRowCosts = 16;  ///< nine, in whole vectors
-
-MRF_CORE Word low(Word w) { return static_cast<int16_t>(w); }
-MRF_CORE Word high(Word w) { return w >> 16; }
-MRF_CORE Word pair_of(Word low, Word high) {
-  return static_cast<Word>((static_cast<uint32_t>(low) & 0xffffu) |
-                           (static_cast<uint32_t>(high) << 16));
-}
 
 /// Of every word: low * low + high * high.
 inline Words pair_products(Words a, Words b) {
@@ -58,155 +48,6 @@ inline uint32_t differing(Words a, Words b) {
   for (int i = 0; i < kWidth; ++i) bits |= uint32_t{a[i] != b[i]} << i;
   return bits;
 #endif
-}
-
-/// One row of cells of one item: a unit of work.
-struct Band {
-  int64_t item, row, top, bottom;
-
-  Band(const SlicPlan& plan, int64_t unit)
-      : item(unit / plan.y.cells),
-        row(unit % plan.y.cells),
-        top(plan.y.begin(row)),
-        bottom(plan.y.begin(row + 1)) {}
-};
-
-template <class Body>
-void each_band(const SlicWork& work, const Body& body) {
-  parallel_strips(work.batch * work.plan.y.cells, work.threads, nullptr,
-                  [&](ThreadMemory&, int64_t unit) { body(Band(work.plan, unit)); });
-}
-
-Word* slots_of(const SlicWork& work, int64_t item, int64_t y) {
-  return work.slots + (item * work.plan.y.count + y) * work.stride;
-}
-
-Word* words_of(const SlicWork& work, int64_t item, int pair, int64_t y) {
-  return work.words + ((item * work.pairs() + pair) * work.plan.y.count + y) * work.stride;
-}
-
-/// Of the cell at (row, column) and its neighbours inside the grid: f(slot, row, column).
-template <class F>
-inline void each_neighbour(const SlicPlan& plan, int64_t row, int64_t column, const F& f) {
-  for (int slot = 0; slot < kSlicSlots; ++slot) {
-    const int64_t y = row + slot / 3 - 1, x = column + slot % 3 - 1;
-    if (y >= 0 && y < plan.y.cells && x >= 0 && x < plan.x.cells) f(slot, y, x);
-  }
-}
-
-// ---- Start
-
-/// The words of one row: channel 2 p in the low half of pair p, channel 2 p + 1 in the high one; x
-/// follows the last channel.
-void pack_row(const SlicWork& work, int64_t item, int64_t y, const Word* places) {
-  const SlicPlan& plan = work.plan;
-  const int64_t width = plan.x.count, pixels = plan.y.count * width;
-  const int16_t* from = work.features + item * plan.channels * pixels + y * width;
-  for (int pair = 0; pair < work.pairs(); ++pair) {
-    Word* to = words_of(work, item, pair, y);
-    const int16_t* first = 2 * pair < plan.channels ? from + 2 * pair * pixels : nullptr;
-    const int16_t* second = 2 * pair + 1 < plan.channels ? from + (2 * pair + 1) * pixels : nullptr;
-    if (second != nullptr) {
-      for (int64_t x = 0; x < width; ++x) to[x] = pair_of(first[x], second[x]);
-    } else if (first != nullptr) {
-      for (int64_t x = 0; x < width; ++x) to[x] = pair_of(first[x], places[x]);
-    } else {
-      for (int64_t x = 0; x < width; ++x) to[x] = pair_of(places[x], 0);
-    }
-  }
-}
-
-/// Places of all columns, each from the middle of its cell.
-void fill_places(const SlicAxis& axis, Word* places) {
-  for (int64_t cell = 0; cell < axis.cells; ++cell)
-    for (int64_t x = axis.begin(cell); x < axis.begin(cell + 1); ++x)
-      places[x] = axis.place_in(x, cell);
-}
-
-/// All pixels of a cell are in its own slot.
-void sum_cell(const SlicWork& work, const Band& band, int64_t column) {
-  const SlicPlan& plan = work.plan;
-  const int64_t pixels = plan.y.count * plan.x.count;
-  const int64_t cell = (band.item * plan.y.cells + band.row) * plan.x.cells + column;
-  const int64_t left = plan.x.begin(column), right = plan.x.begin(column + 1);
-  int64_t* sums = work.sums + (cell * kSlicSlots + kSlicOwn) * plan.sum_size();
-  for (int c = 0; c < plan.channels; ++c) {
-    const int16_t* plane = work.features + (band.item * plan.channels + c) * pixels;
-    for (int64_t y = band.top; y < band.bottom; ++y) {
-      Word row = 0;  // 2^19 pixels of a row at most (ops/slic.cpp), 2^12 each
-      for (int64_t x = left; x < right; ++x) row += plane[y * plan.x.count + x];
-      sums[c] += row;
-    }
-  }
-  int64_t* places = sums + plan.channels;
-  for (int64_t y = band.top; y < band.bottom; ++y)
-    places[0] += plan.y.place_in(y, band.row) * (right - left);
-  for (int64_t x = left; x < right; ++x)
-    places[1] += plan.x.place_in(x, column) * (band.bottom - band.top);
-  places[2] = (right - left) * (band.bottom - band.top);
-}
-
-/// Squared differences of the neighbours left and right, above and below; the border repeats.
-int64_t gradient(const SlicWork& work, int64_t item, int64_t y, int64_t x) {
-  const SlicPlan& plan = work.plan;
-  const int64_t width = plan.x.count, height = plan.y.count;
-  const int64_t left = x > 0 ? x - 1 : x, right = x + 1 < width ? x + 1 : x;
-  const int64_t above = y > 0 ? y - 1 : y, below = y + 1 < height ? y + 1 : y;
-  int64_t total = 0;
-  for (int c = 0; c < plan.channels; ++c) {
-    const int16_t* plane = work.features + (item * plan.channels + c) * height * width;
-    const int64_t dx = plane[y * width + right] - plane[y * width + left];
-    const int64_t dy = plane[below * width + x] - plane[above * width + x];
-    total += dx * dx + dy * dy;
-  }
-  return total;
-}
-
-/// The pixel of least gradient among the middle of the cell and the eight around it that lie in the
-/// cell; the middle wins ties, else the first in raster order.
-void place_centre(const SlicWork& work, const Band& band, int64_t column) {
-  const SlicPlan& plan = work.plan;
-  const int64_t middle_y = plan.y.middle(band.row), middle_x = plan.x.middle(column);
-  int64_t best_y = middle_y, best_x = middle_x;
-  int64_t best = gradient(work, band.item, middle_y, middle_x);
-  for (int64_t y = middle_y - 1; y <= middle_y + 1; ++y) {
-    for (int64_t x = middle_x - 1; x <= middle_x + 1; ++x) {
-      const bool inside = y >= band.top && y < band.bottom && x >= plan.x.begin(column) &&
-                          x < plan.x.begin(column + 1);
-      if (!inside) continue;
-      const int64_t value = gradient(work, band.item, y, x);
-      if (value >= best) continue;
-      best = value;
-      best_y = y;
-      best_x = x;
-    }
-  }
-  const int64_t cell = (band.item * plan.y.cells + band.row) * plan.x.cells + column;
-  Word* centre = work.centres + cell * plan.centre_size();
-  for (int c = 0; c < plan.channels; ++c) {
-    const int64_t plane = (band.item * plan.channels + c) * plan.y.count;
-    centre[c] = work.features[(plane + best_y) * plan.x.count + best_x];
-  }
-  centre[plan.channels] = plan.y.place_in(best_y, band.row);
-  centre[plan.channels + 1] = plan.x.place_in(best_x, column);
-  work.moved[cell] = 1;
-}
-
-void start(const SlicWork& work) {
-  each_band(work, [&](const Band& band) {
-    auto* places = static_cast<Word*>(
-        thread_memory().reserve(work.plan.x.count * static_cast<int64_t>(sizeof(Word))));
-    fill_places(work.plan.x, places);
-    for (int64_t y = band.top; y < band.bottom; ++y) {
-      pack_row(work, band.item, y, places);
-      Word* slots = slots_of(work, band.item, y);
-      for (int64_t x = 0; x < work.stride; ++x) slots[x] = kSlicOwn;
-    }
-    for (int64_t column = 0; column < work.plan.x.cells; ++column) {
-      sum_cell(work, band, column);
-      place_centre(work, band, column);
-    }
-  });
 }
 
 // ---- Assign
@@ -404,7 +245,7 @@ void cells(const SlicWork& work, int32_t* ids) {
 }  // namespace
 
 const SlicKernels& slic_kernels() {
-  static constexpr SlicKernels table{start, assign, update, cells};
+  static constexpr SlicKernels table{slic_start, assign, update, cells};
   return table;
 }
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,11 @@ def test_bad_tensors() -> None:
         functional.slic(torch.zeros(1, 3, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"\[C, H, W\] or \[B, C, H, W\].*\[8, 8\]"):
         superpixels.slic(torch.zeros(8, 8))
+
+
+# ---------------------------------------------------------------- documentation
+
+
+def test_page_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs/operators/slic.md").read_text()
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
