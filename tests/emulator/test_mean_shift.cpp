@@ -120,7 +120,7 @@ const MeanShiftShape kShapes[] = {{1, 1, 1},   {2, 3, 5},    {1, 16, 64},  {2, 1
                                   {1, 33, 70}, {1, 64, 130}, {1, 129, 67}, {2, 2, 260}};
 
 TYPED_TEST(CudaMeanShift, LoopsAreTheCpusToRounding) {
-  const double tolerance = sizeof(TypeParam) == 4 ? 2e-5 : 2e-13;
+  const double tolerance = sizeof(TypeParam) == 4 ? 2e-6 : 5e-15;
   for (const MeanShiftKernel kernel : kForms) {
     for (const MeanShiftShape& shape : kShapes) {
       const int64_t size = shape.batch * shape.dims * shape.points;
