@@ -13,7 +13,8 @@
 // the bits of the CPU), 1/kRows + 1/kChannels reads of shared memory, and some 25 for each
 // exponential, once a tap. With C = 3 bytes limit, with C = 21 both nearly do.
 //
-// More channels than 24 (8 of doubles) have blocks of their own, which read the filters again.
+// More channels than 24 (8 of doubles) have blocks of their own, which read the filters again, from
+// L2 where they run side by side.
 // Sums go over taps in order, as those of cpp/cpu/filter_flow.cpp: the same bits. A softmax is
 // rounded otherwise: its highest filter is found row by row, on the CPU several rows at a time.
 #include "flow_stage.cuh"
@@ -69,14 +70,16 @@ struct FlowTile {
       : p(parameters),
         side(p.size.side),
         columns(kWarp + side - 1),
-        first_channel(static_cast<int>(blockIdx.y) * kPlanes),
+        first_channel(static_cast<int>(blockIdx.x) % p.parts * kPlanes),
         channels(min(kPlanes, p.size.channels - first_channel)),
-        item(p.tiling.item()),
+        item(p.tiling.item(index())),
         plane(p.size.plane()),
-        place(p.tiling.place(kTranspose)),
+        place(p.tiling.place(index(), kTranspose)),
         taps(shared),
         factors(taps + p.taps * kTilePixels),
         patch{factors + kTilePixels, columns} {}
+
+  __device__ __forceinline__ int index() const { return static_cast<int>(blockIdx.x) / p.parts; }
 
   /// Weights of the transposed operator are made from the sources' softmax.
   __device__ __forceinline__ bool scaled() const { return kTranspose && p.softmax; }
@@ -108,7 +111,7 @@ struct FlowTile {
     return p.tiling.contains(place.row(row), place.column(lane_index()));
   }
   /// Of a pixel within a plane of the results.
-  __device__ __forceinline__ int64_t index(int row) const {
+  __device__ __forceinline__ int64_t pixel(int row) const {
     const int64_t y = place.row(row) - p.tiling.top;
     return y * p.tiling.columns + place.column(lane_index()) - p.tiling.left;
   }
@@ -121,8 +124,8 @@ struct FlowTile {
     __syncthreads();
     factors[threadIdx.x] = scale;
     __syncthreads();
-    if (blockIdx.y != 0 || !inside(row)) return;
-    const int64_t at = index(row);
+    if (first_channel != 0 || !inside(row)) return;
+    const int64_t at = pixel(row);
     if (p.softmax) {
       p.peak[item * plane + at] = stage.peak < -kLargest<T> ? T(0) : stage.peak;
       p.scale[item * plane + at] = scale;
@@ -139,7 +142,7 @@ struct FlowTile {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
       if (!inside(row + i)) continue;
-      const int64_t at = index(row + i);
+      const int64_t at = pixel(row + i);
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
         if (channel + c < channels) out[c * out_plane + at] = sums[i][c];
@@ -204,13 +207,13 @@ int launch(FlowParameters<T> p, int64_t items, cudaStream_t stream) {
   const int words = (p.taps + 1) * kTilePixels + planes * kTileRows * (kWarp + side - 1);
   const auto bytes = static_cast<size_t>(words) * sizeof(T);
   const int64_t tiles = p.tiling.blocks(items);
-  const int parts = channels == 0 ? 1 : (channels - 1) / kPlanes + 1;
-  if (tiles > INT32_MAX || parts > 65535) return static_cast<int>(cudaErrorInvalidValue);
+  p.parts = channels == 0 ? 1 : (channels - 1) / kPlanes + 1;
+  if (tiles > INT32_MAX / p.parts) return static_cast<int>(cudaErrorInvalidValue);
   const auto kernel = flow_kernel<T, F, kRows, kChannels, kTranspose>;
   const int failed = allow_shared(kernel, bytes);
   if (failed != 0) return failed;
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(parts));
-  MRF_LAUNCH(kernel, grid, dim3(kThreads), bytes, stream, p);
+  const auto grid = static_cast<unsigned>(tiles * p.parts);
+  MRF_LAUNCH(kernel, dim3(grid), dim3(kThreads), bytes, stream, p);
   return static_cast<int>(cudaGetLastError());
 }
 

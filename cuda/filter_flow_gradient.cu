@@ -77,9 +77,9 @@ struct GradientTile {
 
   __device__ __forceinline__ GradientTile(const GradientParameters<T>& parameters, T* shared)
       : p(parameters),
-        item(p.tiling.item()),
+        item(p.tiling.item(static_cast<int>(blockIdx.x))),
         plane(p.size.plane()),
-        place(p.tiling.place(false)),
+        place(p.tiling.place(static_cast<int>(blockIdx.x), false)),
         grads(shared),
         // Taps are taken kTaps at a time: beyond the last, something is read and not used.
         patch{grads + p.part * kTilePixels, kWarp + p.size.side - 1 + kTaps - 1} {}
@@ -170,7 +170,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int step = 0; step < side + kRows - 1; ++step) {
     if (whole) {
       __syncthreads();
-      tile.fill(0, channels, step == 0 ? 0 : step + kTileRows - 1, step == 0 ? kTileRows : 1);
+      if (step == 0) tile.fill(0, channels, 0, kTileRows);
+      if (step > 0 && step < side) tile.fill(0, channels, step + kTileRows - 1, 1);
       __syncthreads();
     }
     for (int v = 0; v < side; v += kTaps) {

@@ -104,12 +104,10 @@ struct Tiling {
   int64_t blocks(int64_t items) const { return items * across * down; }
   MRF_CORE int64_t plane() const { return static_cast<int64_t>(rows) * columns; }
 
-  /// The block's.
-  __device__ __forceinline__ int item() const {
-    return static_cast<int>(blockIdx.x / (static_cast<unsigned>(across) * down));
-  }
-  __device__ __forceinline__ Place place(bool turned) const {
-    const int tile = static_cast<int>(blockIdx.x % (static_cast<unsigned>(across) * down));
+  /// Of tile `index` of all items' tiles.
+  __device__ __forceinline__ int item(int index) const { return index / (across * down); }
+  __device__ __forceinline__ Place place(int index, bool turned) const {
+    const int tile = index % (across * down);
     const int y = top + tile / across * kTileRows, x = left + tile % across * kWarp;
     return turned ? Place{y + kTileRows - 1, x + kWarp - 1, -1} : Place{y, x, 1};
   }

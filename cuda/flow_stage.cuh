@@ -21,7 +21,8 @@ struct FlowParameters {
   T* flow;  ///< null: not wanted
   T* peak;  ///< softmax: written; transpose: read
   T* scale;
-  int taps;  ///< of a block, but for the last of a filter row
+  int taps;   ///< of a block, but for the last of a filter row
+  int parts;  ///< of the channels: so many blocks have the same tile, side by side for L2
 };
 
 /// A block of taps of the filters' row at hand. A warp's pixels stay with it.
