@@ -7,6 +7,7 @@
 
 #include "filter_flow_kernels.hpp"
 #include "kernels.hpp"
+#include "mean_shift_filter_kernels.hpp"
 #include "mean_shift_kernels.hpp"
 #include "stereo_kernels.hpp"
 #include "superpixel_kernels.hpp"
@@ -107,6 +108,24 @@ struct Flows {
   decltype(&kernels::warp_image_gradient<T>) warp_image_gradient;
 };
 
+/// Mean-shift filtering. P: how an image's pixels are kept.
+template <class P>
+struct FilterPixels {
+  decltype(&kernels::pixels_of_bytes<P>) pixels_of_bytes;
+  decltype(&kernels::bytes_of_pixels<P>) bytes_of_pixels;
+  decltype(&kernels::halve_image<P>) halve_image;
+  decltype(&kernels::double_image<P>) double_image;
+  decltype(&kernels::near_edges<P>) near_edges;
+};
+struct ImageFilters {
+  decltype(&kernels::filter_words) filter_words;
+  decltype(&kernels::filter_floats) filter_floats;
+  decltype(&kernels::filter_distances) filter_distances;
+  decltype(&kernels::convert_luv) convert_luv;
+  FilterPixels<uint32_t> words;
+  FilterPixels<float> floats;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -121,6 +140,7 @@ struct Functions {
   Superpixels<double> superpixels64;
   Flows<float> flows32;
   Flows<double> flows64;
+  ImageFilters image_filters;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -172,7 +192,9 @@ inline constexpr uint64_t kLayout =
     179424697ull * sizeof(kernels::MeanShiftStepBack<float>) +
     179424719ull * sizeof(kernels::PairwiseMargin<float>) + 179424729ull * sizeof(SuperpixelMap) +
     179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels) +
-    179424731ull * sizeof(FilterFlowProblem) + 179424779ull * sizeof(WarpProblem);
+    179424731ull * sizeof(FilterFlowProblem) + 179424779ull * sizeof(WarpProblem) +
+    179424787ull * sizeof(kernels::ImageFilter) + 179424793ull * sizeof(kernels::FilterWeights) +
+    179424797ull * sizeof(kernels::FilterLevel);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

@@ -110,6 +110,22 @@ constexpr Flows<T> flows() {
           .warp_image_gradient = &kernels::warp_image_gradient<T>};
 }
 
+template <class P>
+constexpr FilterPixels<P> filter_pixels() {
+  return {.pixels_of_bytes = &kernels::pixels_of_bytes<P>,
+          .bytes_of_pixels = &kernels::bytes_of_pixels<P>,
+          .halve_image = &kernels::halve_image<P>,
+          .double_image = &kernels::double_image<P>,
+          .near_edges = &kernels::near_edges<P>};
+}
+
+constexpr ImageFilters kImageFilters = {.filter_words = &kernels::filter_words,
+                                        .filter_floats = &kernels::filter_floats,
+                                        .filter_distances = &kernels::filter_distances,
+                                        .convert_luv = &kernels::convert_luv,
+                                        .words = filter_pixels<uint32_t>(),
+                                        .floats = filter_pixels<float>()};
+
 #if defined(MRF_CUDA_EMULATOR)
 constexpr bool kEmulated = true;
 #else
@@ -141,7 +157,8 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                               .superpixels32 = superpixels<float>(),
                               .superpixels64 = superpixels<double>(),
                               .flows32 = flows<float>(),
-                              .flows64 = flows<double>()};
+                              .flows64 = flows<double>(),
+                              .image_filters = kImageFilters};
 
 }  // namespace
 }  // namespace mrfcore::cuda

@@ -177,11 +177,9 @@ class Filter {
 
   void filter(const ImagePlanes<uint16_t>& from, int level, const uint8_t* wanted,
               ImagePlanes<uint16_t>& to) {
-    const double most = options_.color_radius * options_.color_radius;
     kernels().bytes({.frame = frame(from, level, wanted),
                      .planes = from.data.data(),
-                     .most = most < 65025.0 * from.channels ? static_cast<int64_t>(most)
-                                                            : int64_t{65025} * from.channels,
+                     .most = filter_most_whole(options_.color_radius, from.channels),
                      .out = to.data.data()});
     cpu::throw_if_stopped(control_);
   }
@@ -205,6 +203,12 @@ class Filter {
 };
 
 }  // namespace
+
+int64_t filter_most_whole(double color_radius, int channels) {
+  const double most = color_radius * color_radius;  // whole squares: the fraction does not matter
+  const int64_t greatest = int64_t{255} * 255 * channels;
+  return most < static_cast<double>(greatest) ? static_cast<int64_t>(most) : greatest;
+}
 
 float filter_most(double radius) { return static_cast<float>(std::min(radius * radius, 3e38)); }
 float filter_scale(double radius) {
@@ -247,11 +251,15 @@ void check_filter_space(FilterSpace space, int64_t channels) {
                               std::to_string(channels));
 }
 
-void check_filter_image(const ImageView& image) {
+void check_filter_shape(const ImageView& image) {
   if (image.data == nullptr || image.height < 1 || image.width < 1 ||
       (image.channels != 1 && image.channels != 3)) {
     throw std::invalid_argument("image: expected [height >= 1, width >= 1, 1 or 3], with data");
   }
+}
+
+void check_filter_image(const ImageView& image) {
+  check_filter_shape(image);
   if (image.type == PixelType::UInt8) return;
   const auto* pixels = static_cast<const float*>(image.data);
   for (int64_t i = 0; i < image.height * image.width * image.channels; ++i) {

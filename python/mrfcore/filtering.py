@@ -80,7 +80,10 @@ def mean_shift_filter(
     )
     _refuse_gradient(image)
     if on_device(image):
-        raise TypeError("image: is on a GPU, for which there is no kernel yet; image.cpu() works")
+        from mrfcore import _filtering_device as device
+
+        tensor = device.images(image, options)
+        return device.outputs(image, device.filtered(tensor, options))
     items = _items(image, options)
     filtered = [_filtered(item, options) for item in items]
     if np.ndim(image) == 4:
@@ -136,7 +139,7 @@ def mean_shift_segment(
     )
     _refuse_gradient(image)
     if on_device(image):
-        raise TypeError("image: is on a GPU, for which there is no kernel yet; image.cpu() works")
+        return _segmented_on_device(image, options, least)
     ids = [_regions(_filtered(item, options), options, least) for item in _items(image, options)]
     return like(image)(np.stack(ids) if np.ndim(image) == 4 else ids[0])
 
@@ -197,6 +200,18 @@ def _items(image: Any, options: Any) -> list[npt.NDArray[Any]]:
             f"color_space: 'luv' needs three channels, got an image of {items[0].shape[2]}"
         )
     return items
+
+
+def _segmented_on_device(image: Any, options: Any, min_size: int) -> Any:
+    """Filtered there, joined here: joining follows one region after the other."""
+    import torch
+
+    from mrfcore import _filtering_device as device
+
+    tensor = device.images(image, options)
+    items = device.filtered(tensor, options).cpu().numpy()
+    ids = np.stack([_regions(item, options, min_size) for item in items])
+    return device.outputs(image, torch.from_numpy(ids).to(tensor.device))
 
 
 def _filtered(item: npt.NDArray[Any], options: Any) -> npt.NDArray[Any]:
