@@ -15,7 +15,7 @@
 
 namespace mrfcore::cuda {
 
-/// Filters are read once for up to 24 channels (8 in double), and again, from L2, for more. Needs no
+/// Filters are read once for up to 24 channels (8 in double), for more again, from L2. Needs no
 /// workspace.
 template <class T>
 void filter_flow(const FilterFlowProblem& problem, const T* image, T* out, T* flow,
