@@ -12,7 +12,8 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / kWarp;
-constexpr int kParts = 8;               ///< of a sum: lanes of a quarter
+constexpr int kBlocks = 2;  ///< of a multiprocessor, at least: registers for loads under way
+constexpr int kParts = 8;   ///< of a sum: lanes of a quarter
 constexpr int kGroup = kWarp / kParts;  ///< quarters
 constexpr int kChannels = 2 * kGroup;   ///< of a warp
 
@@ -65,7 +66,7 @@ __device__ __forceinline__ T sum_rest(const SoftParameters<T>& p, const CellPixe
 
 /// A warp per cell and eight channels.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     soft_give_kernel(const __grid_constant__ SoftParameters<T> p) {
   const int64_t item = blockIdx.y, channels = p.grid.channels;
   const int64_t groups = (channels + kChannels - 1) / kChannels;
@@ -103,7 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// A thread per superpixel and channel: what the nine cells around it give.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     soft_take_kernel(const __grid_constant__ SoftParameters<T> p, const T* given) {
   const int64_t item = blockIdx.y, channels = p.grid.channels;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;

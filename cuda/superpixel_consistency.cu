@@ -9,6 +9,7 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kBlocks = 2;  ///< of a multiprocessor, at least: registers for loads under way
 
 /// Writes what f(k, pixel, valid) says to all pixels of a piece.
 template <class T, class F>
@@ -45,7 +46,7 @@ __device__ __forceinline__ void write_empty(const SumParameters<T>& p, const Ima
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     consistency_kernel(const __grid_constant__ SumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Every piece of a superpixel of several adds them all up: they have the same bits.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     consistency_rest_kernel(const __grid_constant__ SumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {

@@ -6,7 +6,8 @@
 // Since a chunk has no fewer pixels than there are superpixels, cells are O(H W), never a matrix of
 // superpixels by pixels. Counts are integers: their atomics have no order to depend on.
 //
-// Bytes a pixel: ids twice (16 for int64), order 4, cells at most 8; nearly all of it in L2.
+// Bytes a pixel: ids twice (16 for int64; three times where num is to be found), order 4, cells at
+// most 12; nearly all of it in L2.
 // Operations: a warp looks for equal ids among its 32 in as many rounds as there are different
 // ones, 1 to 3 as a rule. Placing is a chain of chunk / 32 steps of a load and a store in L1: 32
 // steps up to a megapixel with fewer than 1024 superpixels. Five launches.

@@ -8,6 +8,7 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kBlocks = 2;  ///< of a multiprocessor, at least: registers for loads under way
 
 template <class T>
 struct MaximumParameters {
@@ -59,7 +60,7 @@ __device__ __forceinline__ void write_maxima(const MaximumParameters<T>& p, cons
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     maximum_kernel(const __grid_constant__ MaximumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Superpixels of several pieces; their first ones do it.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     maximum_rest_kernel(const __grid_constant__ MaximumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {

@@ -5,8 +5,9 @@
 // Bytes per value, T = 4: 4 each, and the list of pooling (4 bytes a pixel for each four channels,
 // from L2) with its sort (superpixel_lists.cu); unpooling reads ids once for all channels, z stays
 // in L1. Runs of a row begin and end anywhere: one of 16 pixels touches 2.9 sectors of 32 bytes for
-// its 2, whose other halves the neighbour finds in L2. Operations: 4 a value (address, load,
-// addition, a quarter of the list), a quarter of what an H100's memory leaves time for.
+// its 2, whose other halves the neighbour finds in L2. Instructions (nvcc 13, sm_90): 200 for 16
+// values of a lane, all asked for before the first is added; most are addresses. That is a third of
+// the time that an H100's memory takes.
 #include <algorithm>
 
 #include "superpixel_sums.cuh"
@@ -15,6 +16,7 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kBlocks = 2;  ///< of a multiprocessor, at least: registers for loads under way
 
 template <class T>
 __device__ __forceinline__ void write_pooled(const SumParameters<T>& p, const ImageLists& image,
@@ -28,7 +30,7 @@ __device__ __forceinline__ void write_pooled(const SumParameters<T>& p, const Im
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     pool_kernel(const __grid_constant__ SumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {
@@ -44,7 +46,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Superpixels of several pieces; their first ones do it.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     pool_rest_kernel(const __grid_constant__ SumParameters<T> p) {
   const ImageLists image(p.lists, blockIdx.y);
   each_share(p.lists, image, p.channels, [&](const Share& share) {
@@ -57,7 +59,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// A thread per pixel, for all channels.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     unpool_kernel(const __grid_constant__ SuperpixelLists lists, int64_t channels, const T* z,
                   bool divides, T* out) {
   const int64_t item = blockIdx.y, step = static_cast<int64_t>(gridDim.x) * kThreads;
