@@ -48,7 +48,7 @@ def device() -> devices.Device:
         return devices.Device("cuda")
     if not status["emulated"]:
         pytest.skip("kernels are not emulated here: build the C++ tests first (make cpp-test)")
-    return devices.Device("cpu")
+    return devices.Device("cpu", emulated=True)
 
 
 @pytest.fixture(params=["cpu", "device"])

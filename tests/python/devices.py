@@ -48,8 +48,9 @@ def use_emulator_if_built() -> None:
 class Device:
     """Puts tensors where the CUDA back-end finds them."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, emulated: bool = False) -> None:
         self.type = kind
+        self.emulated = emulated  # so slow that tests make do with less
 
     def put(self, x: Any) -> Any:
         """A copy on the device."""

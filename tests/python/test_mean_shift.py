@@ -295,8 +295,11 @@ def test_bad_input(case: str) -> None:
 
 
 def test_bad_bandwidth_kernel_and_margin() -> None:
-    with pytest.raises(ValueError, match="bandwidth: expected a finite number > 0, got 0"):
-        mean_shift_euclid(X, 0)
+    for bad in (0, -1.0, 1e-200, float("nan"), torch.tensor(-2.0), torch.tensor(float("nan"))):
+        with pytest.raises(
+            ValueError, match=r"bandwidth: expected a number in \[1e-15, 1e15\], got"
+        ):
+            mean_shift_euclid(X, bad)
     with pytest.raises(ValueError, match="kernel: expected one of 'gaussian', 'epanechnikov'"):
         mean_shift_euclid(X, 1.0, kernel="flat")
     with pytest.raises(ValueError, match=r"alpha: expected a number in \[0, 1\), got 1"):

@@ -207,6 +207,18 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
     "reduction": (ValueError, "reduction: expected one of", (X, Y), {"reduction": "all"}),
     "weights": (ValueError, "weights is -1", (X, Y), {"weights": -torch.ones(1, 3)}),
     "sample": (ValueError, "count: expected a number >= 1, got 0", (X, Y), {"sample": 0}),
+    "far index": (
+        ValueError,
+        r"sample: expected indices in 0\.\.2, got 3",
+        (X, Y),
+        {"sample": torch.tensor([[0, 3]])},
+    ),
+    "no index": (
+        ValueError,
+        r"sample: .*n >= 1, got torch.int64 of shape \[1, 0\]",
+        (X, Y),
+        {"sample": torch.zeros(1, 0, dtype=torch.int64)},
+    ),
     "indices": (ValueError, r"sample: .*torch.float32 of shape \[3\]", (X, Y), {"sample": X[0, 0]}),
 }
 
@@ -216,6 +228,21 @@ def test_bad_input(case: str) -> None:
     error, message, args, options = BAD[case]
     with pytest.raises(error, match=message):
         pairwise_margin_loss(*args, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: sample_points([0], 1), TypeError, "labels: expected a tensor, got list"),
+        (lambda: sample_points(X[0], 1), TypeError, "labels: .*integers, got dtype torch.float32"),
+        (lambda: sample_points(Y[0], 1), ValueError, r"labels: .*got shape \[3\]"),
+        (lambda: sample_points(Y, 0), ValueError, "count: expected a number >= 1, got 0"),
+        (lambda: sample_points(Y, 1, generator=7), TypeError, "generator: .*, got int"),
+    ],
+)
+def test_bad_samples(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
 
 
 def test_the_page() -> None:

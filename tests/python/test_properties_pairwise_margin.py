@@ -48,7 +48,9 @@ def by_definition(x: Any, labels: Any, alpha: float, positive: float, negative: 
 @pytest.mark.parametrize("dims", [3, 8, 64])
 def test_p5_1_finite_differences(place: Any, dims: int) -> None:
     x, labels = place.put(draw(1, dims, 7)).requires_grad_(), place.put(groups(3, 7))
-    assert torch.autograd.gradcheck(lambda x: mrf.pairwise_margin_loss(x, labels, 0.45), x)
+    assert torch.autograd.gradcheck(
+        lambda x: mrf.pairwise_margin_loss(x, labels, 0.45), x, fast_mode=place.emulated
+    )
 
 
 def test_p5_1_invariances(place: Any) -> None:

@@ -190,6 +190,12 @@ BAD: dict[str, tuple[type[Exception], str, Any]] = {
         lambda: mrf.compose_flows([FLOW, FLOW[:, :, :2]]),
     ),
     "scales": (ValueError, "scales: .*2 numbers", lambda: mrf.compose_flows([FLOW] * 2, [1])),
+    "no list": (TypeError, "flows: .*got Tensor", lambda: mrf.compose_flows(FLOW)),
+    "no scales": (
+        TypeError,
+        "scales: expected None or a list, got float",
+        lambda: mrf.compose_flows([FLOW], 1.0),
+    ),
     "scale": (ValueError, "scales: .*got 0", lambda: mrf.compose_flows([FLOW], [0])),
     "mode": (ValueError, "mode: .*'cubic'", lambda: mrf.compose_flows([FLOW], mode="cubic")),
     "pair": (

@@ -66,7 +66,7 @@ def mean_shift(
         TypeError: wrong type, dtype or device.
         MemoryError: it does not fit on the GPU.
     """
-    return _run(x, _kappa("kappa", kappa, zero=True), "sphere", steps, step_size, threads)
+    return _run(x, _kappa(kappa), "sphere", steps, step_size, threads)
 
 
 def mean_shift_euclid(
@@ -86,9 +86,9 @@ def mean_shift_euclid(
 
     Args:
         x: [B, D, N] or [B, D, H, W], as for `mean_shift`.
-        bandwidth: b > 0, in the units of x: a number or a tensor without dimensions. It has a
-            gradient with the Gaussian; the flat weights have none, neither to b nor through
-            distances.
+        bandwidth: b in [1e-15, 1e15], in the units of x: a number or a tensor without dimensions.
+            It has a gradient with the Gaussian; the flat weights have none, neither to b nor
+            through distances.
         steps: loops, >= 0.
         step_size: eta in (0, 1].
         kernel: "gaussian" or "epanechnikov".
@@ -101,10 +101,7 @@ def mean_shift_euclid(
         ValueError, TypeError: as `mean_shift`.
     """
     _choice("kernel", kernel, tuple(_KERNELS))
-    width = _kappa("bandwidth", bandwidth, zero=False)
-    if isinstance(width, torch.Tensor) and width.dtype != torch.float64:
-        width = width.float()  # half types would lose digits here
-    return _run(x, width**-2, _KERNELS[kernel], steps, step_size, threads)
+    return _run(x, _bandwidth(bandwidth) ** -2, _KERNELS[kernel], steps, step_size, threads)
 
 
 def kappa_from_margin(alpha: float = 0.5, form: str = "delta2") -> float:
@@ -121,20 +118,37 @@ def kappa_from_margin(alpha: float = 0.5, form: str = "delta2") -> float:
 # ---------------------------------------------------------------- checks
 
 
-def _kappa(name: str, value: float | torch.Tensor, *, zero: bool) -> float | torch.Tensor:
+def _kappa(value: float | torch.Tensor) -> float | torch.Tensor:
     if isinstance(value, torch.Tensor):
-        if value.dim() != 0 or not value.is_floating_point():
-            raise ValueError(
-                f"{name}: expected a number or a floating-point tensor without dimensions, got "
-                f"{value.dtype} of shape {list(value.shape)}"
-            )
+        _check_scalar("kappa", value)
         return value
     if torch.compiler.is_compiling() and isinstance(value, float):
         return value  # may be symbolic; the kernel checks it
-    expected = f"a finite number {'>=' if zero else '>'} 0"
-    return _checked(
-        name, value, lambda k: math.isfinite(k) and (k > 0 or (zero and k == 0)), expected
-    )
+    return _checked("kappa", value, lambda k: 0 <= k < math.inf, "a finite number >= 0")
+
+
+def _bandwidth(value: float | torch.Tensor) -> float | torch.Tensor:
+    """In a type that has the digits for its power."""
+    if isinstance(value, torch.Tensor):
+        _check_scalar("bandwidth", value)
+        value = value if value.dtype == torch.float64 else value.float()
+    if torch.compiler.is_compiling() and isinstance(value, (float, torch.Tensor)):
+        return value
+    number: object = value
+    if isinstance(value, torch.Tensor):
+        if value.device.type != "cpu" or torch._C._are_functorch_transforms_active():
+            return value  # not to be waited for, or several numbers
+        number = value.item()
+    _checked("bandwidth", number, lambda b: 1e-15 <= b <= 1e15, "a number in [1e-15, 1e15]")
+    return value
+
+
+def _check_scalar(name: str, value: torch.Tensor) -> None:
+    if value.dim() != 0 or not value.is_floating_point():
+        raise ValueError(
+            f"{name}: expected a number or a floating-point tensor without dimensions, got "
+            f"{value.dtype} of shape {list(value.shape)}"
+        )
 
 
 def _concentration(kappa: float | torch.Tensor, points: torch.Tensor, name: str) -> torch.Tensor:

@@ -110,10 +110,23 @@ def sample_points(
     """Indices [B, count] of points drawn uniformly, without replacement, from each item.
 
     Points labelled `ignore` are drawn only where an item has fewer others than `count`; they then
-    count for nothing. `count` beyond the points of an item gives all of them.
+    count for nothing. `count` beyond the points of an item gives all of them. `labels`: integers
+    [B, N] or [B, H, W], on any device, where `generator` must be, too.
+
+    Raises:
+        ValueError, TypeError: the message names the argument.
     """
+    if not isinstance(labels, torch.Tensor):
+        raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"labels: expected a tensor of integers, got dtype {labels.dtype}")
+    if labels.dim() not in (2, 3):
+        raise ValueError(f"labels: expected [B, N] or [B, H, W], got shape {list(labels.shape)}")
     if _integer("count", count) < 1:
         raise ValueError(f"count: expected a number >= 1, got {count}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"generator: expected a torch.Generator or None, got {kind}")
     groups = labels.flatten(1)
     keys = torch.rand(groups.shape, generator=generator, device=groups.device)
     keys = keys + (groups == ignore)
@@ -144,12 +157,28 @@ def _indices(
 ) -> torch.Tensor:
     if not isinstance(sample, torch.Tensor):
         return sample_points(groups, _integer("sample", sample), ignore=ignore, generator=generator)
-    if sample.dtype != torch.int64 or sample.dim() != 2 or sample.shape[0] != groups.shape[0]:
+    if sample.device != groups.device:
+        raise TypeError(
+            f"sample: expected a tensor on {groups.device} as x, got one on {sample.device}"
+        )
+    batch, points = groups.shape
+    fits = sample.dim() == 2 and sample.shape[0] == batch and sample.shape[1] > 0
+    if sample.dtype != torch.int64 or not fits:
         raise ValueError(
-            f"sample: expected a number or int64 indices [B, n] with B = {groups.shape[0]}, got "
+            f"sample: expected a number or int64 indices [B, n] with B = {batch} and n >= 1, got "
             f"{sample.dtype} of shape {list(sample.shape)}"
         )
+    if sample.device.type == "cpu" and not _traced():  # a GPU is not waited for
+        low, high = sample.aminmax()
+        if low < 0 or high >= points:
+            wrong = int(low) if low < 0 else int(high)
+            raise ValueError(f"sample: expected indices in 0..{points - 1}, got {wrong}")
     return sample
+
+
+def _traced() -> bool:
+    """Whether tensors have no values to look at."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _group_weights(groups: torch.Tensor, counted: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

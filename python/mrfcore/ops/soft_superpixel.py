@@ -110,7 +110,8 @@ def superpixel_ids(q: torch.Tensor, cell: int = 16) -> torch.Tensor:
     """The cell that each pixel is associated with most: hard superpixels of soft ones.
 
     Args:
-        q: [B, 9, H, W] as for `soft_superpixel_pool`, on any device. The lowest slot wins a tie.
+        q: [B, 9, H, W] as for `soft_superpixel_pool`, on any device. The lowest slot wins a tie,
+            and wherever there is a NaN.
         cell: side of the cells, in pixels.
 
     Returns:

@@ -197,7 +197,8 @@ def _same_device(name: str, x: torch.Tensor, first: torch.Tensor, first_name: st
 def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
     """The scales."""
     if not isinstance(flows, (list, tuple)) or not flows:
-        raise TypeError("flows: expected a list of at least one flow [B, 2, H, W]")
+        got = "an empty one" if isinstance(flows, (list, tuple)) else type(flows).__name__
+        raise TypeError(f"flows: expected a list of at least one flow [B, 2, H, W], got {got}")
     for i, flow in enumerate(flows):
         _check(f"flows[{i}]", flow)
         _same_device(f"flows[{i}]", flow, flows[0], "flows[0]")
@@ -213,6 +214,8 @@ def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
             )
     if scales is None:
         return [1.0] * len(flows)
+    if not isinstance(scales, (list, tuple)):
+        raise TypeError(f"scales: expected None or a list, got {type(scales).__name__}")
     if len(scales) != len(flows):
         raise ValueError(f"scales: expected {len(flows)} numbers, got {len(scales)}")
     return [
