@@ -6,7 +6,8 @@
 >>> r.labels, r.energy, r.lower_bound
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
-`viz`, `scene`, `degrade`, `superpixels`, and, where torch is installed, `nn` and `ops`.
+`viz`, `scene`, `degrade`, `filtering`, `superpixels`, and, where torch is installed, `nn` and
+`ops`.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ __all__ = [
     "__version__",
     "energy",
     "info",
-    "minimize",
     "mean_shift_filter",
     "mean_shift_segment",
+    "minimize",
 ]
 
 
