@@ -34,6 +34,7 @@ $(BIN)/python bench/mean_shift.py $(1)
 $(BIN)/python bench/filter_flow.py $(1)
 $(BIN)/python bench/pairwise_margin.py $(1)
 $(BIN)/python bench/cluster.py $(1)
+$(BIN)/python bench/mean_shift_filter.py $(1)
 endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp cuda python third_party CMakeLists.txt pyproject.toml README.md))

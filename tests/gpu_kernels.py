@@ -77,6 +77,7 @@ def jobs() -> Iterator[tuple[str, Job]]:
     yield from stereo_jobs()
 
 
+    yield from picture_jobs()
 # ---------------------------------------------------------------- minimize
 
 
@@ -252,3 +253,29 @@ def semi_global(paths: int, p2: int, labels: int) -> Job:
 
 if __name__ == "__main__":
     sys.exit(main())
+# ---------------------------------------------------------------- pictures
+
+
+def picture_jobs() -> Iterator[tuple[str, Job]]:
+    """The mean-shift filter: words and floats, pyramids, L*u*v*."""
+    for dtype in (torch.uint8, torch.float32):
+        for channels in (1, 3):
+            for options in ({}, {"kernel": "gaussian"}, {"levels": 2}):
+                name = f"mean-shift filter {dtype} C={channels} {options}"
+                yield name, mean_shift_filtered(dtype, channels, options)
+        yield (
+            f"mean-shift filter {dtype} L*u*v*",
+            mean_shift_filtered(dtype, 3, {"color_space": "luv"}),
+        )
+
+
+def mean_shift_filtered(dtype: torch.dtype, channels: int, options: dict[str, Any]) -> Job:
+    def job(put: Put) -> list[torch.Tensor]:
+        from mrfcore import mean_shift_filter
+
+        images = torch.randint(0, 120, (2, channels, 9, 37)).to(dtype)
+        return [torch.as_tensor(mean_shift_filter(put(images), 4, 50.5, **options))]
+
+    return job
+
+
