@@ -75,9 +75,9 @@ def jobs() -> Iterator[tuple[str, Job]]:
         for name, job in (*solver_jobs(dtype), *row_jobs(dtype), *layer_jobs(dtype)):
             yield f"{name} {kind}", job
     yield from stereo_jobs()
-
-
     yield from picture_jobs()
+
+
 # ---------------------------------------------------------------- minimize
 
 
@@ -251,8 +251,6 @@ def semi_global(paths: int, p2: int, labels: int) -> Job:
     return job
 
 
-if __name__ == "__main__":
-    sys.exit(main())
 # ---------------------------------------------------------------- pictures
 
 
@@ -279,3 +277,5 @@ def mean_shift_filtered(dtype: torch.dtype, channels: int, options: dict[str, An
     return job
 
 
+if __name__ == "__main__":
+    sys.exit(main())
