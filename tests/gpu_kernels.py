@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent / "python"))
 
 import torch
+from gpu_superpixels import superpixel_jobs
 
 import devices
 
@@ -72,7 +73,8 @@ def jobs() -> Iterator[tuple[str, Job]]:
     """(name, what to compute)."""
     for dtype in ROWS:
         kind = str(dtype).removeprefix("torch.")
-        for name, job in (*solver_jobs(dtype), *row_jobs(dtype), *layer_jobs(dtype)):
+        families = (solver_jobs, row_jobs, layer_jobs, point_jobs, superpixel_jobs)
+        for name, job in (found for family in families for found in family(dtype)):
             yield f"{name} {kind}", job
     yield from stereo_jobs()
     yield from picture_jobs()
@@ -204,6 +206,47 @@ def layer_jobs(dtype: torch.dtype) -> Iterator[tuple[str, Job]]:
         for labels in (5, 40):
             yield f"soft {solver} L={labels}", layer(dtype, labels, solver=solver, temperature=0.5)
     yield "mean field L=70", layer(dtype, 70, solver="mean_field", size=(2, 3))
+
+
+# ---------------------------------------------------------------- points
+
+
+def moved(dtype: torch.dtype, dims: int, kernel: str) -> Job:
+    """Two loops of mean shift, and its gradients."""
+
+    def job(put: Put) -> list[torch.Tensor]:
+        from mrfcore.nn import functional
+
+        x = put(torch.randn(2, dims, 70, dtype=dtype)).requires_grad_()
+        width = put(torch.tensor(1.5, dtype=dtype)).requires_grad_(kernel != "epanechnikov")
+        points = (
+            functional.mean_shift(x, width, 2)
+            if kernel == "sphere"
+            else functional.mean_shift_euclid(x, width, 2, kernel=kernel)
+        )
+        wanted = [leaf for leaf in (x, width) if leaf.requires_grad]
+        return [points.detach(), *torch.autograd.grad(points, wanted, put(gradient_of(points)))]
+
+    return job
+
+
+def margin(dtype: torch.dtype, dims: int) -> Job:
+    def job(put: Put) -> list[torch.Tensor]:
+        from mrfcore.nn import functional
+
+        x = put(torch.randn(2, dims, 70, dtype=dtype)).requires_grad_()
+        loss = functional.pairwise_margin_loss(x, put(torch.randint(0, 4, (2, 70))))
+        return [loss.detach(), *torch.autograd.grad(loss, x)]
+
+    return job
+
+
+def point_jobs(dtype: torch.dtype) -> Iterator[tuple[str, Job]]:
+    """Mean shift and the margin loss, dimensions by 16, 32 and 64."""
+    for dims in (3, 17, 40):
+        for kernel in ("sphere", "gaussian", "epanechnikov"):
+            yield f"mean shift {kernel} D={dims}", moved(dtype, dims, kernel)
+        yield f"margin D={dims}", margin(dtype, dims)
 
 
 # ---------------------------------------------------------------- stereo
