@@ -167,7 +167,7 @@ def test_finite_differences(place: Any, reduce: str) -> None:
         (lambda x: mrf.logit_consistency(x, ids), x),
         (lambda x: mrf.logit_consistency(x, ids, valid), x),
     ):
-        assert torch.autograd.gradcheck(function, leaf)
+        assert torch.autograd.gradcheck(function, leaf, fast_mode=place.emulated)
 
 
 def test_empty_superpixels_are_zero_and_pass_no_gradient(place: Any) -> None:
@@ -251,6 +251,7 @@ def test_finite_differences_of_the_loss(place: Any, distance: str, border: str) 
             f, q, 3, distance=distance, border=border, compactness=0.5
         ),
         (f, q),
+        fast_mode=place.emulated,
     )
 
 
