@@ -2,14 +2,14 @@
 // The mean-shift filter, cpp/cpu/mean_shift_filter*.cpp to the bit.
 //
 // Words: a thread a pixel. Of a pixel v of the window it reads 4 bytes and takes about 10
-// operations: |v - c|^2 = v.v - 2 v.c + c.c by two dot products of bytes, then sums of whole
-// numbers, exact in any order; red and blue share a register until a row, or 256 columns of it, is
-// through. Neighbouring threads begin with windows a pixel apart, so loads are coalesced and come
-// from L1: (2 r + 1)^2 moves 10 operations a pixel, 13000 at radius 10 and 3 moves, no memory
-// traffic to speak of.
+// operations: |v - c|^2 = v.v - 2 v.c + c.c by two dot products of bytes, a number and a column to
+// count, and three dot products that add up channels; whole numbers, exact in any order.
+// Neighbouring threads begin with windows a pixel apart, so loads are coalesced and come from L1:
+// 10 (2 r + 1)^2 operations a move and pixel, 13000 at radius 10 and 3 moves, no memory traffic to
+// speak of.
 //
 // Floats: half a warp a pixel, a lane for each of the 16 columns whose sums the CPU keeps apart,
-// added by halves with shuffles. 4 C bytes and 3 + 4 C operations a pixel of the window, 25 more
+// added by halves with shuffles. 4 C bytes and 6 + 6 C operations a pixel of the window, 25 more
 // for the exponential.
 #include "core/exponential.hpp"
 #include "filter_pixels.cuh"
@@ -69,14 +69,13 @@ __device__ S climb(const ImageFilter& f, S state, const Move& move) {
 
 // --- Words ---------------------------------------------------------------------------------------
 
-/// Sum of products of bytes.
-__device__ __forceinline__ uint32_t dot(uint32_t a, uint32_t b) {
+/// sum + the products of bytes.
+__device__ __forceinline__ uint32_t dot(uint32_t a, uint32_t b, uint32_t sum) {
 #if defined(MRF_CUDA_EMULATOR)
-  uint32_t sum = 0;
   for (int shift = 0; shift < 32; shift += 8) sum += (a >> shift & 255U) * (b >> shift & 255U);
   return sum;
 #else
-  return __dp4a(a, b, 0U);
+  return __dp4a(a, b, sum);
 #endif
 }
 
@@ -85,25 +84,25 @@ struct WordSums {
   int64_t colour[3] = {};
 };
 
-/// At most 256 pixels of a row; `column` counts from the window's first.
-__device__ __forceinline__ void add_words(const uint32_t* row, int column, int end, uint32_t centre,
+/// A row of the window. Without branches, so that loads need not wait for each other.
+__device__ __forceinline__ void add_words(const uint32_t* row, int columns, uint32_t centre,
                                           int bound, int at_row, WordSums& sums) {
-  uint32_t even = 0, odd = 0;  // channels 0 and 2 in 16 bits each, and channel 1
+  uint32_t colour[3] = {};
   int count = 0, x = 0;
-  for (; column < end; ++column) {
+#pragma unroll 4
+  for (int column = 0; column < columns; ++column) {
     const uint32_t v = __ldg(row + column);
-    if (static_cast<int>(dot(v, v)) - 2 * static_cast<int>(dot(v, centre)) > bound) continue;
-    ++count;
-    x += column;
-    even += v & 0x00ff00ffU;
-    odd += v >> 8 & 255U;
+    const bool near =
+        static_cast<int>(dot(v, v, 0)) - 2 * static_cast<int>(dot(v, centre, 0)) <= bound;
+    const uint32_t kept = near ? v : 0U;
+    count += near ? 1 : 0;
+    x += near ? column : 0;
+    for (int c = 0; c < 3; ++c) colour[c] = dot(kept, 1U << (8 * c), colour[c]);
   }
   sums.count += count;
   sums.y += static_cast<int64_t>(count) * at_row;
   sums.x += x;
-  sums.colour[0] += even & 0xffffU;
-  sums.colour[1] += odd;
-  sums.colour[2] += even >> 16;
+  for (int c = 0; c < 3; ++c) sums.colour[c] += colour[c];
 }
 
 __device__ bool move_word(const ImageFilter& f, int64_t most, const uint32_t* image,
@@ -111,14 +110,11 @@ __device__ bool move_word(const ImageFilter& f, int64_t most, const uint32_t* im
   const Window window(f, from.y, from.x);
   const auto centre =
       static_cast<uint32_t>(from.colour[0] | from.colour[1] << 8 | from.colour[2] << 16);
-  const int bound = static_cast<int>(most) - static_cast<int>(dot(centre, centre));
+  const int bound = static_cast<int>(most) - static_cast<int>(dot(centre, centre, 0));
   WordSums sums;
   for (int row = 0; row < window.rows; ++row) {
     const uint32_t* first = image + (int64_t{window.y} + row) * f.width + window.x;
-    for (int column = 0; column < window.columns; column += 256) {
-      const int end = window.columns - column < 256 ? window.columns : column + 256;
-      add_words(first, column, end, centre, bound, row, sums);
-    }
+    add_words(first, window.columns, centre, bound, row, sums);
   }
   if (sums.count == 0) return false;
   const double share = 1.0 / static_cast<double>(sums.count);
@@ -129,7 +125,7 @@ __device__ bool move_word(const ImageFilter& f, int64_t most, const uint32_t* im
 }
 
 /// A single channel is a colour whose other two are 0.
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 8)
     words_kernel(const __grid_constant__ ImageFilter f, int64_t most, const uint32_t* images,
                  uint32_t* out) {
   const int64_t tiles = (f.width + kTileWidth - 1) / kTileWidth;
@@ -170,13 +166,13 @@ __device__ void add_column(const ImageFilter& f, const FilterWeights& w, const f
       const float d = value[c] - centre.colour[c];
       square = square + d * d;
     }
-    if (!(square <= w.most)) continue;  // adding zeros changes nothing
     float weight = 1.0F;
     if constexpr (kGaussian) {
       const int y = window.y + row - centre.y;
       weight =
           core::exp_nonpositive(square * w.scale) * (across * __ldg(w.distance + (y < 0 ? -y : y)));
     }
+    if (!(square <= w.most)) weight = 0.0F;  // no branch: loads need not wait for each other
     term[0] = term[0] + weight;
     term[1] = term[1] + weight * static_cast<float>(row);
     for (int c = 0; c < kChannels; ++c) term[3 + c] = term[3 + c] + weight * value[c];
@@ -212,7 +208,7 @@ __device__ bool move_float(const ImageFilter& f, const FilterWeights& w, const f
 }
 
 template <int kChannels, bool kGaussian>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 8)
     floats_kernel(const __grid_constant__ ImageFilter f, const __grid_constant__ FilterWeights w,
                   const float* images, float* out) {
   const int64_t pixels = f.height * f.width;

@@ -83,8 +83,7 @@ def test_batches(device: Any, options: dict[str, Any], monkeypatch: pytest.Monke
         same(found, ids)
 
 
-def test_windows_wider_than_a_register_counts(device: Any) -> None:
-    """Sums of two channels share a register for 256 columns."""
+def test_wide_windows(device: Any) -> None:
     pixels = torch.full((2, 600, 3), 250, dtype=torch.uint8)
     pixels[:, ::3] = 244
     expected = mean_shift_filter(pixels, 290, 30, iterations=1)
