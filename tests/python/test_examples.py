@@ -120,6 +120,54 @@ def test_the_toy_comes_out_as_expected(part: Any) -> None:
     assert [gradients[name] for name in order] == sorted(gradients.values())
 
 
+def test_filter_flow_deblur(tmp_path: Path) -> None:
+    for options in ([], ["--data", str(tmp_path / "nothing")]):
+        folder = tmp_path / f"out{len(options)}"
+        rows = run("filter_flow_deblur.py", folder, *options)["filters"]
+        assert set(rows) == {"softmax", "free filters"}
+        assert rows["softmax"]["brightness"] < 0.01
+        assert 15 < rows["softmax"]["before"] < 50
+
+
+def test_blurred_pairs(part: Any) -> None:
+    """Five pixels of a row, a fifth each, rounded to 8 bits; the margin is gone."""
+    data = part("_deblur_data")
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    found = data.pair(image, "noise", 5.0)
+    assert found.sharp.shape == found.blurred.shape == (1, 3, 6, 5)
+    want = np.round(image[2, 0:5].astype(float).mean(0))
+    assert np.abs(255 * found.blurred[0, :, 2, 0].numpy() - want).max() < 0.51
+    assert np.allclose(255 * found.sharp[0, :, 2, 0].numpy(), image[2, 2])
+
+
+def test_logit_consistency(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    rows = run("logit_consistency.py", tmp_path, "--painted")["methods"]
+    assert set(rows) == {"as they are", "squares", "Gaussian blur", "SLIC"}
+    assert rows["SLIC"]["everywhere"] > rows["as they are"]["everywhere"]
+
+
+def test_noisy_logits_and_bands(part: Any) -> None:
+    example, data = part("logit_consistency"), part("_regions")
+    regions = np.repeat(np.arange(2), 20)[None].repeat(40, 0)
+    regions[:, 38:] = -1  # left out
+    scene = data.Scene(np.zeros((40, 40, 3), np.uint8), regions, "by hand")
+    options = example.Options(stride=8, noise=0.0)
+    logits = example.noisy_logits(scene, options, torch.Generator())
+    assert logits.shape == (1, 2, 40, 40)
+    # The cell of columns 16 to 23 is half of either region.
+    assert torch.allclose(logits[0, :, :, 19:21].mean(2), torch.full((2, 40), 0.5))
+    assert torch.equal(logits[0, :, :, 3], torch.tensor([[1.0], [0.0]]).expand(2, 40))
+    near = example.band(regions)
+    assert near.any(0).nonzero()[0].tolist() == list(range(16, 24))
+    assert near.all(0).sum() == near.any(0).sum()
+    case = example.Case(scene, logits, near)
+    found = example.score(np.zeros_like(regions), case)
+    assert found.everywhere == pytest.approx(20 / 38)
+    assert found.near == pytest.approx(0.5)
+    assert len(np.unique(example.squares((40, 60), 24))) == 24
+
+
 def test_bad_1_loss_by_hand(part: Any) -> None:
     model = part("_stereo_model")
     costs = torch.tensor([0.0, 1.0, 2.0, 5.0]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2)
