@@ -9,8 +9,8 @@
 // Bytes a pixel: ids twice (16 for int64; three times where num is to be found), order 4, cells at
 // most 12; nearly all of it in L2.
 // Operations: a warp looks for equal ids among its 32 in as many rounds as there are different
-// ones, 1 to 3 as a rule. Placing is a chain of chunk / 32 steps of a load and a store in L1: 32
-// steps up to a megapixel with fewer than 1024 superpixels. Five launches.
+// ones, 1 to 3 as a rule. Placing is a chain of chunk / 32 steps, each a load and a store in L1 and
+// two shuffles: 8 steps for 255 superpixels in up to 2^18 pixels, 32 for 1000. Five launches.
 #include <algorithm>
 
 #include "superpixel_lists.cuh"
@@ -20,6 +20,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 constexpr int kScanThreads = 1024;
+constexpr int kPlaceWarps = 2;  ///< few: chunks on all multiprocessors
+constexpr int kRowBatch = 8;
 constexpr int64_t kMostBlocks = 1 << 11;
 
 unsigned blocks_for(int64_t size, int64_t each) {
@@ -94,10 +96,18 @@ __global__ void rows_kernel(const __grid_constant__ SuperpixelLists lists) {
        s += step) {
     int32_t* row = image.cells + s * image.chunks;
     int32_t before = 0;
-    for (int32_t i = lane_index(); i - lane_index() < image.chunks; i += kWarp) {
-      const int32_t own = i < image.chunks ? row[i] : 0, sum = sum_up_to_lane(own);
-      if (i < image.chunks) row[i] = before + sum - own;
-      before += __shfl_sync(kAllLanes, sum, kWarp - 1);
+    for (int32_t i = lane_index(); i - lane_index() < image.chunks; i += kRowBatch * kWarp) {
+      int32_t own[kRowBatch];  // all asked for at once
+#pragma unroll
+      for (int k = 0; k < kRowBatch; ++k) {
+        own[k] = i + k * kWarp < image.chunks ? row[i + k * kWarp] : 0;
+      }
+#pragma unroll
+      for (int k = 0; k < kRowBatch; ++k) {
+        const int32_t sum = sum_up_to_lane(own[k]);
+        if (i + k * kWarp < image.chunks) row[i + k * kWarp] = before + sum - own[k];
+        before += __shfl_sync(kAllLanes, sum, kWarp - 1);
+      }
     }
     if (lane_index() == 0) image.begins[s] = before;
   }
@@ -144,16 +154,21 @@ __global__ void __launch_bounds__(kScanThreads)
   lists.piece_counts[image.item] = pieces;
 }
 
-/// A warp per chunk. Cells hand out places, each warp those of its own chunk.
+/// A warp per chunk. Cells hand out places, each warp those of its own chunk. The next 32 pixels
+/// are asked for before these are placed.
 __global__ void place_kernel(const __grid_constant__ SuperpixelLists lists) {
   const ImageLists image(lists, blockIdx.y);
-  const int64_t chunk = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const int64_t chunk = static_cast<int64_t>(blockIdx.x) * kPlaceWarps + threadIdx.x / kWarp;
   if (chunk >= image.chunks) return;
   const int lane = lane_index();
   const int64_t end = min((chunk + 1) * image.chunk, int64_t{image.pixels});
-  for (int64_t first = chunk * image.chunk; first < end; first += kWarp) {
-    const int64_t p = first + lane;
-    const int32_t s = list_of(lists, image, p);
+  int64_t p = chunk * image.chunk + lane;
+  int32_t next = list_of(lists, image, p);
+  bool next_valid = valid_at(lists, image.item, p);
+  for (; p - lane < end; p += kWarp) {
+    const int32_t s = next, pixel = static_cast<int32_t>(p), entry = next_valid ? pixel : ~pixel;
+    next = list_of(lists, image, p + kWarp);
+    next_valid = valid_at(lists, image.item, p + kWarp);
     const unsigned equal = equal_lanes(s);
     const int leader = __ffs(static_cast<int>(equal)) - 1;
     int32_t place = 0;
@@ -164,8 +179,7 @@ __global__ void place_kernel(const __grid_constant__ SuperpixelLists lists) {
       place += image.begins[s];
     }
     place = __shfl_sync(kAllLanes, place, leader) + __popc(equal & ((1U << lane) - 1));
-    const auto pixel = static_cast<int32_t>(p);
-    if (s >= 0) image.order[place] = valid_at(lists, image.item, p) ? pixel : ~pixel;
+    if (s >= 0) image.order[place] = entry;
     __syncwarp();  // the next leader of a list may be another lane
   }
 }
@@ -221,8 +235,9 @@ int build_lists(const SuperpixelLists& lists, int64_t items, const kernels::Supe
   MRF_LAUNCH(rows_kernel, grid_for(rows, kWarps, items), threads, 0, queue, lists);
   MRF_LAUNCH(begins_kernel, grid_for(1, 1, items), dim3(kScanThreads),
              sizeof(int32_t) * (kScanThreads / kWarp), queue, lists, which);
-  const int64_t chunks = std::min<int64_t>((lists.pixels + 1023) / 1024, 1024);
-  MRF_LAUNCH(place_kernel, grid_for(chunks, kWarps, items), threads, 0, queue, lists);
+  const int64_t chunks = std::min((lists.pixels + kLeastChunk - 1) / kLeastChunk, kMostChunks);
+  MRF_LAUNCH(place_kernel, grid_for(chunks, kPlaceWarps, items), dim3(kPlaceWarps * kWarp), 0,
+             queue, lists);
   return static_cast<int>(cudaGetLastError());
 }
 

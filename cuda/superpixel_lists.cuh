@@ -35,11 +35,13 @@ struct SuperpixelLists {
   int64_t most_cells, most_pieces, slots;
 };
 
-/// Chunks for the sort: no more cells (chunks times superpixels) than pixels and superpixels, no
-/// more than 1024 chunks, no fewer than 1024 pixels each, whole warps.
+inline constexpr int64_t kMostChunks = 1024, kLeastChunk = 256;
+
+/// Pixels of a chunk for the sort: whole warps, and no more cells (chunks times superpixels) than
+/// pixels and superpixels.
 MRF_HD inline int64_t chunk_pixels(int64_t pixels, int64_t num) {
-  int64_t chunk = (pixels + 1023) / 1024;
-  if (chunk < 1024) chunk = 1024;
+  int64_t chunk = (pixels + kMostChunks - 1) / kMostChunks;
+  if (chunk < kLeastChunk) chunk = kLeastChunk;
   if (chunk < num + 1) chunk = num + 1;
   return (chunk + 31) / 32 * 32;
 }

@@ -16,6 +16,7 @@ from mrfcore.nn.functional import (  # noqa: E402
     superpixel_adjacency,
     superpixel_boundaries,
     superpixel_ids,
+    superpixel_loss,
     superpixel_pool,
     superpixel_relabel,
     superpixel_unpool,
@@ -236,6 +237,30 @@ def test_opcheck(device: Any) -> None:
         torch.library.opcheck(ops.soft_superpixel_product, (x, cells, 4, 0))
 
 
+def test_compiled(device: Any) -> None:
+    torch._dynamo.reset()
+    x, ids, num = case((12, 20, 3, 6), torch.float32)
+    q = values(2, 9, 12, 20, dtype=torch.float32).softmax(1)
+
+    def f(x: Any, ids: Any, q: Any) -> Any:
+        z = superpixel_pool(2 * x, ids, num, "max") + superpixel_pool(x, ids, num)
+        soft = soft_superpixel_unpool(soft_superpixel_pool(x, q, 5), q, 5)
+        return superpixel_unpool(z.sin(), ids) + logit_consistency(x, ids) + soft
+
+    both(device, torch.compile(f, fullgraph=True, backend="aot_eager"), [x, ids, q])
+
+
+@pytest.mark.parametrize("distance", ["cross_entropy", "l2"])
+def test_loss(device: Any, distance: str) -> None:
+    features = values(2, 4, 12, 20).softmax(1)
+    q = values(2, 9, 12, 20, seed=2).softmax(1)
+    both(
+        device,
+        lambda f, q: superpixel_loss(f, q, 5, distance=distance, reduction="none"),
+        [features, q],
+    )
+
+
 def test_maps(device: Any) -> None:
     """Plain torch: the same on any device."""
     ids = blocks(2, 20, 30, 7) * 3 + 5
@@ -249,6 +274,45 @@ def test_maps(device: Any) -> None:
     for mine, theirs in zip(superpixel_adjacency(placed), superpixel_adjacency(ids), strict=True):
         assert torch.equal(mine.cpu(), theirs)
     assert torch.equal(superpixel_ids(device.put(q), 4).cpu(), superpixel_ids(q, 4))
+
+
+# ---------------------------------------------------------------- bad input
+
+X, IDS = torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
+Q, Z = torch.zeros(2, 9, 4, 5), torch.zeros(2, 3, 1)
+
+BAD: dict[str, tuple[Any, type[Exception], str]] = {
+    "type": (lambda put: superpixel_pool(put(X.int()), put(IDS)), TypeError, "x: expected float"),
+    "ids": (lambda put: superpixel_pool(put(X), put(IDS.float())), TypeError, "ids: expected int"),
+    "map": (lambda put: superpixel_pool(put(X), put(IDS[:1])), ValueError, "ids: expected shape"),
+    "num": (lambda put: superpixel_pool(put(X), put(IDS), 0), ValueError, "num: expected"),
+    "many": (lambda put: superpixel_unpool(put(Z), put(IDS[:1])), ValueError, "ids: expected"),
+    "mask": (
+        lambda put: logit_consistency(put(X), put(IDS), put(IDS)),
+        TypeError,
+        "valid: expected a bool",
+    ),
+    "q": (lambda put: soft_superpixel_pool(put(X), put(Q[:, :8])), ValueError, "q: expected shape"),
+    "cells": (lambda put: soft_superpixel_unpool(put(Z), put(Q), 2), ValueError, "2 x 3 cells"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_input(device: Any, bad: str) -> None:
+    call, error, message = BAD[bad]
+    with device.active(), pytest.raises(error, match=message):
+        call(device.put)
+
+
+def test_tensors_on_different_devices(device: Any) -> None:
+    if device.type != "cuda":
+        pytest.skip("needs two devices")
+    with pytest.raises(TypeError, match="ids: expected a tensor on cuda"):
+        superpixel_pool(X.cuda(), IDS)
+    with pytest.raises(TypeError, match="valid: expected a tensor on cuda"):
+        logit_consistency(X.cuda(), IDS.cuda(), IDS.bool())
+    with pytest.raises(TypeError, match="q: expected a tensor on cuda"):
+        soft_superpixel_pool(X.cuda(), Q)
 
 
 # ---------------------------------------------------------------- a GPU only

@@ -20,7 +20,7 @@
 
 namespace mrfcore::cuda {
 
-/// Working memory of superpixel_pool() for `items` images at a time: up to 8 bytes a pixel, 24 a
+/// Working memory of superpixel_pool() for `items` images at a time: up to 8 bytes a pixel, 20 a
 /// superpixel, and 1/1024 of x.
 template <class T>
 int64_t superpixel_pool_workspace_bytes(const SuperpixelMap& map, int64_t channels, int64_t items);

@@ -155,6 +155,8 @@ def _check_associations(
 ) -> None:
     _check_values("q", q, 4, "[B, 9, H, W]")
     assert isinstance(q, torch.Tensor)
+    if q.device != of.device:
+        raise TypeError(f"q: expected a tensor on {of.device} as {name}, got one on {q.device}")
     if q.dtype != of.dtype:
         raise TypeError(f"q: expected dtype {of.dtype} as {name}, got {q.dtype}")
     if q.shape[0] != batch or q.shape[1] != 9 or (size is not None and q.shape[2:] != size):

@@ -26,7 +26,7 @@ def superpixel_pool(
 
     O(C H W) time; beside the result, memory for the runs of equal ids of a row and a quarter of
     four planes at most. Sums have one order: the same bits for any number of threads. On a GPU the
-    order is another, the same every time; memory is 8 bytes a pixel and 24 a superpixel.
+    order is another, the same every time; memory is 8 bytes a pixel and 20 a superpixel.
 
     Args:
         x: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
@@ -104,8 +104,9 @@ def logit_consistency(
     Args:
         x: logits [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
         ids: [B, H, W] int32 or int64, 0 and above, each image of its own. Fastest where they count
-            from 0: memory grows with the largest. On a GPU, below H W or 65536, whichever is more;
-            pixels of other ids become 0 there, for nobody waits to look.
+            from 0: memory grows with the largest. On a GPU, below H W or 65536, whichever is more,
+            with 28 bytes of memory for each; pixels of other ids become 0 there, for nobody waits
+            to look.
         valid: [B, H, W] bool: only these pixels count in the means, all pixels get them. None: all
             count. A mask made from true labels tells the network where they are: leave it out when
             testing.

@@ -14,7 +14,7 @@ def superpixel_relabel(ids: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Ids from 0 on without gaps, each image of its own, in the order of the old ones.
 
     Args:
-        ids: [B, H, W] of any integers, on any device; sorted once, O(N log N).
+        ids: [B, H, W] of any integers, on any device; sorted once, O(N log N). Waits for a GPU.
 
     Returns:
         The new ids [B, H, W] int64, and how many the image with the most has: `num`.
@@ -63,7 +63,8 @@ def superpixel_adjacency(
     """The graph of superpixels that touch each other.
 
     Args:
-        ids: [B, H, W] int32 or int64, 0 and above.
+        ids: [B, H, W] of any integers, 0 and above, on any device. Waits for a GPU: how many edges
+            there are depends on the ids.
         connectivity: 4 neighbours, or 8 with the diagonal ones.
 
     Returns:
