@@ -183,9 +183,10 @@ def _traced() -> bool:
 
 def _group_weights(groups: torch.Tensor, counted: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """1 / (size of the point's group), 0 for ignored points (Prop 5.1)."""
+    groups = groups.contiguous()
     ordered = groups.sort(1).values
-    first = torch.searchsorted(ordered, groups.contiguous())
-    last = torch.searchsorted(ordered, groups.contiguous(), right=True)
+    first = torch.searchsorted(ordered, groups)
+    last = torch.searchsorted(ordered, groups, right=True)
     return counted.to(dtype) / (last - first).to(dtype)
 
 
