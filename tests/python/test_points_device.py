@@ -171,7 +171,8 @@ def test_what_the_cpu_refuses_is_nan(device: Any) -> None:
     with device.active():
         moved = mean_shift(device.put(x), 5.0, 1).cpu()
         wrong = mean_shift(device.put(x[1:]), device.put(torch.tensor(-1.0)), 1).cpu()
-        narrow = mean_shift_euclid(device.put(x[1:]), device.put(torch.tensor(0.0)), 1).cpu()
+        widths = [device.put(torch.tensor(b)) for b in (0.0, -1.0, torch.inf, torch.nan)]
+        narrow = torch.stack([mean_shift_euclid(device.put(x[1:]), b, 1).cpu() for b in widths])
     assert moved[0].isnan().all()
     torch.testing.assert_close(moved[1:], mean_shift(x[1:], 5.0, 1))
     assert wrong.isnan().all()
@@ -196,7 +197,7 @@ def test_errors_are_those_of_the_cpu(device: Any) -> None:
         (TypeError, "x: expected float16.*int64", lambda x: mean_shift(x.long(), 2.0)),
         (ValueError, "kappa: expected a finite number >= 0", lambda x: mean_shift(x, -1)),
         (ValueError, "steps: expected a number >= 0", lambda x: mean_shift(x, 1.0, -1)),
-        (ValueError, "bandwidth: expected a finite", lambda x: mean_shift_euclid(x, 0)),
+        (ValueError, "bandwidth: expected a number in", lambda x: mean_shift_euclid(x, 0)),
         (ValueError, "labels: expected shape", lambda x: pairwise_margin_loss(x, x[0].long())),
         (ValueError, "threshold", lambda x: group_points(x, threshold=1)),
     ]

@@ -57,9 +57,10 @@ def mean_shift(
 
     Returns:
         The moved points, of the shape of x, of unit length. On a GPU, work is enqueued on torch's
-        current stream and nothing waits (unless a kappa on the CPU has to be copied there); what
-        the CPU refuses (NaN or infinite numbers in x, a tensor kappa below 0) makes all results of
-        its item NaN. The same bits every time, on either; between the two only to rounding.
+        current stream and nothing waits (unless a kappa on the CPU has to be copied there); NaN or
+        infinite numbers in x, which the CPU refuses, make all results of their item NaN, a tensor
+        kappa below 0 or a bandwidth out of range those of all items. The same bits every time, on
+        either; between the two only to rounding.
 
     Raises:
         ValueError: wrong shape or value (NaN, infinite); the message names the argument.
@@ -136,6 +137,8 @@ def _bandwidth(value: float | torch.Tensor) -> float | torch.Tensor:
         return value
     number: object = value
     if isinstance(value, torch.Tensor):
+        if _device.on_device(value):  # nobody waits to look
+            return torch.where((value >= 1e-15) & (value <= 1e15), value, torch.nan)
         if value.device.type != "cpu" or torch._C._are_functorch_transforms_active():
             return value  # not to be waited for, or several numbers
         number = value.item()
