@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from mrfcore.nn.functional import (  # noqa: E402
 )
 from mrfcore.ops import soft_superpixel_reference as reference  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 borders = pytest.mark.parametrize("border", ["zero", "renorm"])
 distances = pytest.mark.parametrize("distance", ["cross_entropy", "l2"])
 SIZES = [(2, 3, 32, 48, 16), (1, 4, 11, 13, 4), (1, 2, 1, 1, 3), (1, 2, 4, 4, 9)]
@@ -276,11 +273,3 @@ def test_bad_border(function: Any) -> None:
     tensor = F if function is soft_superpixel_pool else torch.ones(1, 3, 1)
     with pytest.raises(ValueError, match="border: expected one of 'zero', 'renorm', got 'mask'"):
         function(tensor, Q, border="mask")
-
-
-def test_snippets_of_the_page() -> None:
-    text = (ROOT / "docs" / "operators" / "superpixel.md").read_text()
-    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(snippets) >= 2
-    for snippet in snippets:
-        exec(compile(snippet, "snippet", "exec"), {})
