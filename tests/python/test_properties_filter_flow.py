@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Properties P6.1 to P6.7 and P7.1 (k = 11) to P7.5 of filter flow and warps, on the CPU and on a device.
+"""Properties P6.1 to P6.7 and P7.1 (k = 11) to P7.5, filter flow and warps, on CPU and device.
 
 P6.8 is in test_degrade.py. Nothing here is checked against the package's own plain-torch forms
 (test_filter_flow.py and test_warp.py do that).
