@@ -315,17 +315,19 @@ void pool(const SuperpixelArgs& args, const T* x, SuperpixelReduce kind, T* z, i
       });
 }
 
-/// A run of one value. Whole blocks may run over its end, up to `size`: what is there belongs to
-/// later runs, which are written later.
+/// A run of one value. Whole blocks, two at least, may run over its end, up to `size`: what is
+/// there belongs to later runs, which are written later.
 template <class T>
 inline void write_run(const Run& run, int64_t size, T value, T* out) {
   const int64_t begin = run.begin, end = begin + run.length;
-  if (begin + (run.length + kParts - 1) / kParts * kParts > size) {
+  if (end + 2 * kParts > size) {
     for (int64_t i = begin; i < end; ++i) out[i] = value;
     return;
   }
   const Block<T> block = Block<T>::all(value);
-  for (int64_t i = begin; i < end; i += kParts) block.store_at(out + i);
+  block.store_at(out + begin);
+  block.store_at(out + begin + kParts);
+  for (int64_t i = begin + 2 * kParts; i < end; i += kParts) block.store_at(out + i);
 }
 
 template <class T>

@@ -36,6 +36,14 @@ void check_size(const char* name, int64_t value, int64_t least) {
        ".." + std::to_string(kMost));
 }
 
+// Kernels index a plane by 32 bits.
+void check_plane(int64_t height, int64_t width) {
+  constexpr int64_t kMostPixels = (int64_t{1} << 31) - 1;
+  if (height <= kMostPixels / width) return;
+  fail("height and width are " + std::to_string(height) + " x " + std::to_string(width) +
+       ", expected fewer than 2^31 pixels");
+}
+
 void check_data(const char* name, const void* data, int64_t elements) {
   if (data == nullptr && elements > 0) fail(std::string(name) + " has no data");
 }
@@ -64,6 +72,7 @@ void check_warp(const WarpProblem& p, const void* image, const void* flow, const
   check_size("channels", p.channels, 0);
   check_size("height", p.height, 1);
   check_size("width", p.width, 1);
+  check_plane(p.height, p.width);
   check_size("out_height", p.out_height, 1);
   check_size("out_width", p.out_width, 1);
   check_data("image", image, p.batch * p.channels);
