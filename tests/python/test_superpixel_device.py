@@ -11,12 +11,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from mrfcore.nn.functional import (  # noqa: E402
     logit_consistency,
-    soft_superpixel_pool,
-    soft_superpixel_unpool,
     superpixel_adjacency,
     superpixel_boundaries,
-    superpixel_ids,
-    superpixel_loss,
     superpixel_pool,
     superpixel_relabel,
     superpixel_unpool,
@@ -96,35 +92,16 @@ def test_consistency(device: Any, shape: Any, masked: bool, empty: str) -> None:
     both(device, lambda *a: logit_consistency(*a, empty=empty), tensors)
 
 
-SOFT = [(1, 1, 1, 16), (20, 35, 3, 16), (33, 18, 21, 10), (9, 40, 64, 8), (5, 7, 2, 1)]
-
-
-@pytest.mark.parametrize("border", ["zero", "renorm"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", SOFT)
-def test_soft(device: Any, shape: Any, dtype: Any, border: str) -> None:
-    height, width, channels, cell = shape
-    x = values(2, channels, height, width, dtype=dtype)
-    q = values(2, 9, height, width, dtype=dtype, seed=2).softmax(1)
-    cells = -(-height // cell) * -(-width // cell)
-    z = values(2, channels, cells, dtype=dtype, seed=3)
-    both(device, lambda x, q: soft_superpixel_pool(x, q, cell, border=border), [x, q], exact=True)
-    both(device, lambda z, q: soft_superpixel_unpool(z, q, cell, border=border), [z, q], exact=True)
-
-
 def test_gradcheck(device: Any) -> None:
     x, ids, num = case((3, 4, 1, 4), torch.float64)
-    q, z = values(2, 9, 3, 4, seed=2).softmax(1), values(2, 1, 4, seed=3)
-    valid = noise(2, 3, 4, 2).bool()
+    z, valid = values(2, 1, 4, seed=3), noise(2, 3, 4, 2).bool()
     with device.active():
-        x, ids, q, z, valid = (device.put(t) for t in (x, ids, q, z, valid))
-        for t in (x, q, z):
-            t.requires_grad_()
+        x, ids, z, valid = (device.put(t) for t in (x, ids, z, valid))
+        x, z = x.requires_grad_(), z.requires_grad_()
         for reduce in REDUCTIONS:
             assert torch.autograd.gradcheck(lambda x, r=reduce: superpixel_pool(x, ids, num, r), x)
         assert torch.autograd.gradgradcheck(lambda z: superpixel_unpool(z, ids), z)
         assert torch.autograd.gradgradcheck(lambda x: logit_consistency(x, ids, valid), x)
-        assert torch.autograd.gradgradcheck(lambda x, q: soft_superpixel_pool(x, q, 2), (x, q))
 
 
 # ---------------------------------------------------------------- rules
@@ -188,11 +165,9 @@ def test_batches_in_parts(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     x, ids, num = case((12, 20, 3, 6), torch.float32)
     x, ids = torch.cat([x, x + 1, x - 1])[:5], torch.cat([ids] * 3)[:5]
     valid = noise(5, 12, 20, 3).bool()
-    q = values(5, 9, 12, 20, dtype=torch.float32).softmax(1)
     monkeypatch.setattr(_device, "_CHUNK_BYTES", 1)  # one image after the other
     both(device, lambda x, i: superpixel_pool(x, i, num), [x, ids])
     both(device, logit_consistency, [x, ids, valid])
-    both(device, lambda x, q: soft_superpixel_pool(x, q, 5), [x, q])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -223,48 +198,29 @@ def test_strided_inputs(device: Any) -> None:
 def test_opcheck(device: Any) -> None:
     x, ids, num = case((9, 11, 3, 12), torch.float32)
     z, valid = values(2, 3, num, dtype=torch.float32), noise(2, 9, 11, 2).bool()
-    q, cells = values(2, 9, 9, 11, dtype=torch.float32), values(2, 3, 9, dtype=torch.float32)
-    ops = torch.ops.mrfcore
     with device.active():
-        x, ids, z, valid, q, cells = (device.put(t) for t in (x, ids, z, valid, q, cells))
+        x, ids, z, valid = (device.put(t) for t in (x, ids, z, valid))
         torch.library.opcheck(library.pool_op, (x, ids, num, True, 0))
         torch.library.opcheck(library.maximum_op, (x, ids, num, 0))
         torch.library.opcheck(library.unpool_op, (z, ids, True, 0))
         torch.library.opcheck(library.consistency_op, (x, ids, valid, True, False, 0))
         torch.library.opcheck(library.consistency_op, (x, ids, None, False, True, 0))
-        torch.library.opcheck(ops.soft_superpixel_pool, (q, x, 4, 0))
-        torch.library.opcheck(ops.soft_superpixel_unpool, (q, cells, 4, 0))
-        torch.library.opcheck(ops.soft_superpixel_product, (x, cells, 4, 0))
 
 
 def test_compiled(device: Any) -> None:
     torch._dynamo.reset()
     x, ids, num = case((12, 20, 3, 6), torch.float32)
-    q = values(2, 9, 12, 20, dtype=torch.float32).softmax(1)
 
-    def f(x: Any, ids: Any, q: Any) -> Any:
+    def f(x: Any, ids: Any) -> Any:
         z = superpixel_pool(2 * x, ids, num, "max") + superpixel_pool(x, ids, num)
-        soft = soft_superpixel_unpool(soft_superpixel_pool(x, q, 5), q, 5)
-        return superpixel_unpool(z.sin(), ids) + logit_consistency(x, ids) + soft
+        return superpixel_unpool(z.sin(), ids) + logit_consistency(x, ids)
 
-    both(device, torch.compile(f, fullgraph=True, backend="aot_eager"), [x, ids, q])
-
-
-@pytest.mark.parametrize("distance", ["cross_entropy", "l2"])
-def test_loss(device: Any, distance: str) -> None:
-    features = values(2, 4, 12, 20).softmax(1)
-    q = values(2, 9, 12, 20, seed=2).softmax(1)
-    both(
-        device,
-        lambda f, q: superpixel_loss(f, q, 5, distance=distance, reduction="none"),
-        [features, q],
-    )
+    both(device, torch.compile(f, fullgraph=True, backend="aot_eager"), [x, ids])
 
 
 def test_maps(device: Any) -> None:
     """Plain torch: the same on any device."""
     ids = blocks(2, 20, 30, 7) * 3 + 5
-    q = values(2, 9, 20, 30).softmax(1)
     placed = device.put(ids)
     new, num = superpixel_relabel(placed)
     expected, expected_num = superpixel_relabel(ids)
@@ -273,13 +229,12 @@ def test_maps(device: Any) -> None:
     assert torch.equal(superpixel_boundaries(placed).cpu(), superpixel_boundaries(ids))
     for mine, theirs in zip(superpixel_adjacency(placed), superpixel_adjacency(ids), strict=True):
         assert torch.equal(mine.cpu(), theirs)
-    assert torch.equal(superpixel_ids(device.put(q), 4).cpu(), superpixel_ids(q, 4))
 
 
 # ---------------------------------------------------------------- bad input
 
 X, IDS = torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
-Q, Z = torch.zeros(2, 9, 4, 5), torch.zeros(2, 3, 1)
+Z = torch.zeros(2, 3, 1)
 
 BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "type": (lambda put: superpixel_pool(put(X.int()), put(IDS)), TypeError, "x: expected float"),
@@ -292,8 +247,6 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         TypeError,
         "valid: expected a bool",
     ),
-    "q": (lambda put: soft_superpixel_pool(put(X), put(Q[:, :8])), ValueError, "q: expected shape"),
-    "cells": (lambda put: soft_superpixel_unpool(put(Z), put(Q), 2), ValueError, "2 x 3 cells"),
 }
 
 
@@ -311,8 +264,6 @@ def test_tensors_on_different_devices(device: Any) -> None:
         superpixel_pool(X.cuda(), IDS)
     with pytest.raises(TypeError, match="valid: expected a tensor on cuda"):
         logit_consistency(X.cuda(), IDS.cuda(), IDS.bool())
-    with pytest.raises(TypeError, match="q: expected a tensor on cuda"):
-        soft_superpixel_pool(X.cuda(), Q)
 
 
 # ---------------------------------------------------------------- a GPU only
@@ -324,12 +275,10 @@ def test_in_a_graph(device: Any) -> None:
     x, ids, num = (
         device.put(t) if isinstance(t, torch.Tensor) else t for t in case(SHAPES[2], torch.float32)
     )
-    q = values(2, 9, 30, 47, dtype=torch.float32).softmax(1).to("cuda")
 
     def step() -> Any:
         z = superpixel_pool(x, ids, num)
-        soft = soft_superpixel_unpool(soft_superpixel_pool(x, q), q)
-        return superpixel_unpool(z, ids) + logit_consistency(x, ids) + soft
+        return superpixel_unpool(z, ids) + logit_consistency(x, ids)
 
     step()
     torch.cuda.synchronize()
