@@ -44,8 +44,7 @@ def filter_flow(
 
     Gradients go to both arguments, of any order; first-order ones need no memory of the filters'
     size beyond the gradient itself, also with the softmax, whose weights are never stored. A GPU
-    gives the CPU's bits, but for a softmax's rounding; nothing waits for it, and all may be
-    captured in a CUDA graph.
+    gives the CPU's bits, but for a softmax's rounding; nothing waits for it (CUDA graphs work).
 
     Args:
         image: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32 and
