@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "mean_shift_filter_kernels.hpp"
 #include "mean_shift_kernels.hpp"
+#include "slic_kernels.hpp"
 #include "stereo_kernels.hpp"
 #include "superpixel_kernels.hpp"
 #include "warp_kernels.hpp"
@@ -126,6 +127,12 @@ struct ImageFilters {
   FilterPixels<float> floats;
 };
 
+struct SlicFunctions {
+  decltype(&kernels::slic_features<uint8_t>) features_of_bytes;
+  decltype(&kernels::slic_features<float>) features_of_floats;
+  decltype(&kernels::slic) superpixels;
+};
+
 struct Functions {
   Runtime runtime;
   decltype(&cuda::sum_rows) sum_rows;
@@ -141,6 +148,7 @@ struct Functions {
   Flows<float> flows32;
   Flows<double> flows64;
   ImageFilters image_filters;
+  SlicFunctions slic;
 
   template <class T>
   const Solvers<T>& of() const {
@@ -194,7 +202,8 @@ inline constexpr uint64_t kLayout =
     179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels) +
     179424731ull * sizeof(FilterFlowProblem) + 179424779ull * sizeof(WarpProblem) +
     179424787ull * sizeof(kernels::ImageFilter) + 179424793ull * sizeof(kernels::FilterWeights) +
-    179424797ull * sizeof(kernels::FilterLevel);
+    179424797ull * sizeof(kernels::FilterLevel) + 179424799ull * sizeof(kernels::SlicColourJob) +
+    179424809ull * sizeof(kernels::SlicJob);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

@@ -158,7 +158,10 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                               .superpixels64 = superpixels<double>(),
                               .flows32 = flows<float>(),
                               .flows64 = flows<double>(),
-                              .image_filters = kImageFilters};
+                              .image_filters = kImageFilters,
+                              .slic = {.features_of_bytes = &kernels::slic_features<uint8_t>,
+                                       .features_of_floats = &kernels::slic_features<float>,
+                                       .superpixels = &kernels::slic}};
 
 }  // namespace
 }  // namespace mrfcore::cuda

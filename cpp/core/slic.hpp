@@ -61,4 +61,53 @@ MRF_CORE int32_t slic_mean(int64_t sum, int64_t count) {
   return static_cast<int32_t>(doubled % divisor < 0 ? quotient - 1 : quotient);
 }
 
+/// Squared differences of the neighbours left and right, above and below, over all channels of an
+/// image [channels, height, width]; the border repeats.
+MRF_CORE int64_t slic_gradient(const SlicPlan& plan, const int16_t* features, int64_t y,
+                               int64_t x) {
+  const int64_t width = plan.x.count, height = plan.y.count;
+  const int64_t left = x > 0 ? x - 1 : x, right = x + 1 < width ? x + 1 : x;
+  const int64_t above = y > 0 ? y - 1 : y, below = y + 1 < height ? y + 1 : y;
+  int64_t total = 0;
+  for (int c = 0; c < plan.channels; ++c) {
+    const int16_t* plane = features + c * height * width;
+    const int64_t dx = plane[y * width + right] - plane[y * width + left];
+    const int64_t dy = plane[below * width + x] - plane[above * width + x];
+    total += dx * dx + dy * dy;
+  }
+  return total;
+}
+
+/// A first centre: the pixel of least gradient among the middle of the cell and the eight around it
+/// that lie in the cell; the middle wins ties, else the first in raster order.
+MRF_CORE void slic_seed(const SlicPlan& plan, const int16_t* features, int64_t row, int64_t column,
+                        int32_t* centre) {
+  const int64_t middle_y = plan.y.middle(row), middle_x = plan.x.middle(column);
+  int64_t best_y = middle_y, best_x = middle_x;
+  int64_t best = slic_gradient(plan, features, middle_y, middle_x);
+  for (int64_t y = middle_y - 1; y <= middle_y + 1; ++y) {
+    for (int64_t x = middle_x - 1; x <= middle_x + 1; ++x) {
+      const bool inside = y >= plan.y.begin(row) && y < plan.y.begin(row + 1) &&
+                          x >= plan.x.begin(column) && x < plan.x.begin(column + 1);
+      if (!inside) continue;
+      const int64_t value = slic_gradient(plan, features, y, x);
+      if (value >= best) continue;
+      best = value;
+      best_y = y;
+      best_x = x;
+    }
+  }
+  for (int c = 0; c < plan.channels; ++c)
+    centre[c] = features[(c * plan.y.count + best_y) * plan.x.count + best_x];
+  centre[plan.channels] = plan.y.place_in(best_y, row);
+  centre[plan.channels + 1] = plan.x.place_in(best_x, column);
+}
+
+/// Nearest number of units to a colour, halves go up; -200 < value < 200.
+MRF_CORE int16_t slic_units(float value) {
+  constexpr int kShift = 256 * kSlicUnit;  // positive, so that truncation is the floor
+  const float shifted = value * static_cast<float>(kSlicUnit) + (static_cast<float>(kShift) + 0.5f);
+  return static_cast<int16_t>(static_cast<int32_t>(shifted) - kShift);
+}
+
 }  // namespace mrfcore

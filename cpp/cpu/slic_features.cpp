@@ -12,13 +12,6 @@ namespace {
 
 constexpr int kBlurBits = 14;
 
-/// Nearest 1/32, halves go up; -200 < value < 200.
-MRF_CORE int16_t in_units(float value) {
-  constexpr int kShift = 256 * kSlicUnit;  // positive, so that truncation is the floor
-  const float shifted = value * static_cast<float>(kSlicUnit) + (static_cast<float>(kShift) + 0.5f);
-  return static_cast<int16_t>(static_cast<int32_t>(shifted) - kShift);
-}
-
 /// 8-bit values by a table of 256.
 struct Bytes {
   float value[256];
@@ -55,14 +48,15 @@ void lab_row(const float* red, const float* green, const float* blue, int64_t wi
              int16_t* lightness, int16_t* a, int16_t* b) {
   for (int64_t x = 0; x < width; ++x) {
     const Lab lab = lab_of(red[x], green[x], blue[x]);
-    lightness[x] = in_units(lab.lightness);
-    a[x] = in_units(lab.a);
-    b[x] = in_units(lab.b);
+    lightness[x] = slic_units(lab.lightness);
+    a[x] = slic_units(lab.a);
+    b[x] = slic_units(lab.b);
   }
 }
 
 void lightness_row(const float* grey, int64_t width, int16_t* lightness) {
-  for (int64_t x = 0; x < width; ++x) lightness[x] = in_units(116.0f * lab_curve(grey[x]) - 16.0f);
+  for (int64_t x = 0; x < width; ++x)
+    lightness[x] = slic_units(116.0f * lab_curve(grey[x]) - 16.0f);
 }
 
 template <class T>
@@ -82,7 +76,7 @@ bool convert_row(const SlicImage<T>& image, bool lab, const Bytes& bytes, int64_
   } else {
     for (int64_t c = 0; c < image.channels; ++c)
       for (int64_t x = 0; x < width; ++x)
-        to[c * pixels + x] = in_units(100.0f * rows[c * width + x]);
+        to[c * pixels + x] = slic_units(100.0f * rows[c * width + x]);
   }
   return good;
 }

@@ -57,52 +57,6 @@ void sum_cell(const SlicWork& work, const Band& band, int64_t column) {
   places[2] = (right - left) * (band.bottom - band.top);
 }
 
-/// Squared differences of the neighbours left and right, above and below; the border repeats.
-int64_t gradient(const SlicWork& work, int64_t item, int64_t y, int64_t x) {
-  const SlicPlan& plan = work.plan;
-  const int64_t width = plan.x.count, height = plan.y.count;
-  const int64_t left = x > 0 ? x - 1 : x, right = x + 1 < width ? x + 1 : x;
-  const int64_t above = y > 0 ? y - 1 : y, below = y + 1 < height ? y + 1 : y;
-  int64_t total = 0;
-  for (int c = 0; c < plan.channels; ++c) {
-    const int16_t* plane = work.features + (item * plan.channels + c) * height * width;
-    const int64_t dx = plane[y * width + right] - plane[y * width + left];
-    const int64_t dy = plane[below * width + x] - plane[above * width + x];
-    total += dx * dx + dy * dy;
-  }
-  return total;
-}
-
-/// The pixel of least gradient among the middle of the cell and the eight around it that lie in the
-/// cell; the middle wins ties, else the first in raster order.
-void place_centre(const SlicWork& work, const Band& band, int64_t column) {
-  const SlicPlan& plan = work.plan;
-  const int64_t middle_y = plan.y.middle(band.row), middle_x = plan.x.middle(column);
-  int64_t best_y = middle_y, best_x = middle_x;
-  int64_t best = gradient(work, band.item, middle_y, middle_x);
-  for (int64_t y = middle_y - 1; y <= middle_y + 1; ++y) {
-    for (int64_t x = middle_x - 1; x <= middle_x + 1; ++x) {
-      const bool inside = y >= band.top && y < band.bottom && x >= plan.x.begin(column) &&
-                          x < plan.x.begin(column + 1);
-      if (!inside) continue;
-      const int64_t value = gradient(work, band.item, y, x);
-      if (value >= best) continue;
-      best = value;
-      best_y = y;
-      best_x = x;
-    }
-  }
-  const int64_t cell = (band.item * plan.y.cells + band.row) * plan.x.cells + column;
-  Word* centre = work.centres + cell * plan.centre_size();
-  for (int c = 0; c < plan.channels; ++c) {
-    const int64_t plane = (band.item * plan.channels + c) * plan.y.count;
-    centre[c] = work.features[(plane + best_y) * plan.x.count + best_x];
-  }
-  centre[plan.channels] = plan.y.place_in(best_y, band.row);
-  centre[plan.channels + 1] = plan.x.place_in(best_x, column);
-  work.moved[cell] = 1;
-}
-
 }  // namespace
 
 void slic_start(const SlicWork& work) {
@@ -117,7 +71,11 @@ void slic_start(const SlicWork& work) {
     }
     for (int64_t column = 0; column < work.plan.x.cells; ++column) {
       sum_cell(work, band, column);
-      place_centre(work, band, column);
+      const int64_t cell = (band.item * work.plan.y.cells + band.row) * work.plan.x.cells + column;
+      const int64_t image = band.item * work.plan.channels * work.plan.y.count * work.plan.x.count;
+      slic_seed(work.plan, work.features + image, band.row, column,
+                work.centres + cell * work.plan.centre_size());
+      work.moved[cell] = 1;
     }
   });
 }

@@ -13,6 +13,7 @@ void bind_pairwise_margin(nanobind::module_& m);
 void bind_cuda(nanobind::module_& m);
 void bind_cuda_filter_flow(nanobind::module_& m);
 void bind_cuda_mean_shift(nanobind::module_& m);
+void bind_cuda_slic(nanobind::module_& m);
 void bind_cuda_stereo(nanobind::module_& m);
 void bind_cuda_mean_shift_filter(nanobind::module_& m);
 void bind_cuda_superpixel(nanobind::module_& m);

@@ -28,6 +28,7 @@ NB_MODULE(_core, m) {
   bind_cost_volume(m);
   bind_cuda_filter_flow(m);
   bind_cuda_mean_shift(m);
+  bind_cuda_slic(m);
   bind_cuda_stereo(m);
   bind_cuda_mean_shift_filter(m);
   bind_cuda_superpixel(m);

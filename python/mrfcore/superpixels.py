@@ -11,6 +11,7 @@ Pooling over superpixels, with gradients, is in `mrfcore.nn.functional`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,9 @@ def slic(
     threads, on any machine.
 
     Args:
-        image: NumPy [H, W] or [H, W, C], or a torch tensor [C, H, W] or [B, C, H, W]. uint8 counts
-            from 0 to 255; floats from 0 to 1. Gradients do not go through.
+        image: NumPy [H, W] or [H, W, C], or a torch tensor [C, H, W] or [B, C, H, W], on the CPU or
+            a GPU. uint8 counts from 0 to 255; floats from 0 to 1. On a GPU, where nobody waits to
+            look, other values count as the nearest of these, NaN as 0. No gradients go through.
         num: superpixels wanted, 1..H W; there are about as many.
         compactness: 0..100: the colour distance that is worth one cell. Larger: squarer.
         iterations: >= 0.
@@ -113,7 +115,9 @@ def slic(
             raise TypeError(f"image: expected uint8 or floats in 0..1, got dtype {pixels.dtype}")
         pixels = pixels.astype(np.float32, copy=False)
     channels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    return slic_of_array(channels.transpose(2, 0, 1)[np.newaxis], options)[0]
+    planes = channels.transpose(2, 0, 1)
+    check_slic_image(planes.shape, options)
+    return slic_of_array(planes[np.newaxis], options)[0]
 
 
 def slic_options(
@@ -151,12 +155,6 @@ def slic_of_array(
 ) -> npt.NDArray[np.int32]:
     """Ids [B, H, W] of an image [B, C, H, W], uint8 or float32, of any strides."""
     num, weight, iterations, sigma, connected, smallest, lab, threads = options
-    _check_channels(image.shape[1], lab)
-    if num > image.shape[2] * image.shape[3]:
-        raise ValueError(
-            f"num: expected at most one superpixel a pixel, {image.shape[2] * image.shape[3]}, "
-            f"got {num}"
-        )
     features = np.empty(image.shape, np.int16)
     _core.slic_features(image, lab, sigma, threads, features)
     ids = np.empty((image.shape[0], *image.shape[2:]), np.int32)
@@ -165,7 +163,12 @@ def slic_of_array(
     return ids
 
 
-def _check_channels(channels: int, lab: bool) -> None:
+def check_slic_image(
+    shape: Sequence[int], options: tuple[int, float, int, float, bool, int, bool, int]
+) -> None:
+    """Raise ValueError unless an image [C, H, W] can have what is asked for."""
+    channels, height, width = shape
+    num, lab = options[0], options[6]
     if lab and channels not in (1, 3):
         raise ValueError(
             f"image: expected 3 channels (red, green, blue) or 1 (grey) for color_space='lab', got "
@@ -173,3 +176,7 @@ def _check_channels(channels: int, lab: bool) -> None:
         )
     if channels > 8:
         raise ValueError(f"image: expected 1 to 8 channels, got {channels}")
+    if num > height * width:
+        raise ValueError(
+            f"num: expected at most one superpixel a pixel, {height * width}, got {num}"
+        )

@@ -22,6 +22,8 @@ CPU_KERNELS = (
     "mean_shift_backward",
     "mean_shift_forward",
     "pairwise_margin_loss",
+    "slic",
+    "slic_features",
     "soft_superpixel_pool",
     "soft_superpixel_product",
     "soft_superpixel_unpool",

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from mrfcore.superpixels import slic_of_array, slic_options
+from mrfcore import _device
+from mrfcore.ops import _slic_device
+from mrfcore.superpixels import check_slic_image, slic_of_array, slic_options
 
 __all__ = ["slic", "slic_of_tensor"]
 
@@ -77,6 +79,9 @@ def slic_of_tensor(
             f"image: expected [C, H, W] or [B, C, H, W], none of them 0, got shape "
             f"{list(image.shape)}"
         )
+    check_slic_image(image.shape[-3:], options)
+    if _device.on_device(image):
+        _device.require_back_end("image")
     pixels = image.detach()
     if pixels.dtype != torch.uint8:
         pixels = pixels.float()
@@ -96,8 +101,10 @@ torch.library.define(
 )
 
 
-@torch.library.impl("mrfcore::slic", "cpu")
+@torch.library.impl("mrfcore::slic", ("cpu", "cuda"))
 def _slic(image: torch.Tensor, *options: Any) -> torch.Tensor:
+    if _device.on_device(image):
+        return _slic_device.slic(image, options)
     return torch.from_numpy(slic_of_array(image.numpy(), options))
 
 
