@@ -32,6 +32,7 @@ test -z '$(wildcard bench/test_*.py)' || \
 $(BIN)/python bench/layers.py $(1)
 $(BIN)/python bench/mean_shift.py $(1)
 $(BIN)/python bench/filter_flow.py $(1)
+$(BIN)/python bench/slic.py $(1)
 $(BIN)/python bench/pairwise_margin.py $(1)
 $(BIN)/python bench/cluster.py $(1)
 $(BIN)/python bench/mean_shift_filter.py $(1)
