@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Imports a module of the examples by name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     return importlib.import_module
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As the examples have it: on busy machines threads wait for each other."""
+    before = torch.get_num_threads()
+    monkeypatch.setenv("MRFCORE_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run(example: str, folder: Path, *options: str) -> dict[str, Any]:
@@ -94,6 +105,7 @@ def test_toy_mean_shift(tmp_path: Path) -> None:
     assert all(np.isfinite(check["ours"]) for check in found["checks"])
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_toy_comes_out_as_expected(part: Any) -> None:
     """P5.8, one seed: what does not hang on single points, and what the text observes."""
     toy, expected = part("toy_mean_shift"), part("_toy_expected")
@@ -127,6 +139,21 @@ def test_filter_flow_deblur(tmp_path: Path) -> None:
         assert set(rows) == {"softmax", "free filters"}
         assert rows["softmax"]["brightness"] < 0.01
         assert 15 < rows["softmax"]["before"] < 50
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_blur_is_undone(part: Any) -> None:
+    """P6.10: one image of 64 x 64, learned by heart; sum-to-one keeps its mean."""
+    example, data = part("filter_flow_deblur"), part("_deblur_data")
+    torch.manual_seed(0)
+    (one,) = data.rendered(1, 5.0, 64, 68)
+    assert one.sharp.shape == (1, 3, 64, 64)
+    options = example.Options(channels=16, steps=300, batch=1, crop=64, rate=1e-2)
+    model = example.Deblur(options, "softmax")
+    example.train(model, [one], options, np.random.default_rng(0), lambda _: None)
+    judged = example.judge(model, one)
+    assert judged.after > judged.before + 3.0
+    assert abs(judged.brightness) < 0.01
 
 
 def test_blurred_pairs(part: Any) -> None:

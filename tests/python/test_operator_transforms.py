@@ -59,6 +59,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...]]] = 
         (draw(ITEMS, B, C, 9), draw(ITEMS, B, 9, H, W).softmax(2)),
         (0, 1),
     ),
+    "superpixel loss": (
+        lambda f, q: F.superpixel_loss(f, q, 2, border="renorm", reduction="none"),
+        (draw(ITEMS, B, C, H, W).softmax(2), draw(ITEMS, B, 9, H, W).softmax(2)),
+        (0, 1),
+    ),
     "filter flow": (flow(None), (draw(ITEMS, B, C, H, W), draw(ITEMS, B, 9, H, W)), (0, 1)),
     "filter flow, softmax": (
         flow("softmax"),
