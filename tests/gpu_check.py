@@ -124,7 +124,8 @@ class Check:
         if not installed("pytest"):
             raise MissingError(f"pytest is not installed for {sys.executable}")
         folder = ROOT / "tests" / "python"
-        files = sorted({*folder.glob("test_device*.py"), *folder.glob("test_*_device.py")})
+        patterns = ("test_device*.py", "test_*_device.py", "test_properties_*.py")
+        files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += ["--durations=5", *(str(f.relative_to(ROOT)) for f in files)]
         if self.select:
