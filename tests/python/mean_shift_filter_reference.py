@@ -12,6 +12,16 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+def blocks(height: int = 30, width: int = 37, channels: int = 3, noise: float = 8) -> Array:
+    """Rectangles of different colours, with noise."""
+    random = np.random.default_rng(height * width)
+    image = np.full((height, width, channels), 60.0)
+    image[height // 2 :] += 70
+    image[:, width // 3 :, 0] += 50
+    image += noise * random.standard_normal(image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
 def filtered(
     image: Array,
     spatial: int,
