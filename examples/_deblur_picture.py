@@ -56,7 +56,8 @@ def _busiest(image: Tensor) -> tuple[slice, slice]:
 
 
 def _rgb(image: Tensor, window: tuple[slice, slice]) -> Any:
-    return image[0][(slice(None), *window)].permute(1, 2, 0).clamp(0, 1).numpy()
+    rows, columns = window
+    return image[0, :, rows, columns].permute(1, 2, 0).clamp(0, 1).numpy()
 
 
 def _gains(

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import _common as common
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from _toy_expected import Check
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from toy_mean_shift import Check, Options
+    from toy_mean_shift import Options
 
 _SHOWN = 100  # trajectories
 _VIEW = (2.3, 5.7)
@@ -29,7 +30,8 @@ def draw(
 ) -> Figure:
     """100 trajectories of mean shift alone and of every variant; gradients below."""
     figure = common.new_figure(16.0, 11.5)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[8.0, 3.0])
+    bands: Any = figure.subfigures(2, 1, height_ratios=[8.0, 3.0])
+    top, bottom = bands
     panels = top.subplots(2, 4, sharex=True, sharey=True).ravel()
     count = alone.shape[1]
     chosen = np.sort(np.random.default_rng(seed).choice(count, min(_SHOWN, count), replace=False))

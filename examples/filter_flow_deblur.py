@@ -48,7 +48,7 @@ SMALL = Options(channels=8, steps=6, batch=2, crop=32, held_out=1)
 
 
 class Deblur(torch.nn.Module):
-    """Five 3 x 3 convolutions deep; every pixel sees 13 x 13 pixels."""
+    """Four 3 x 3 convolutions and a 1 x 1; every filter sees 11 x 11 pixels."""
 
     def __init__(self, options: Options, normalize: str | None) -> None:
         super().__init__()
@@ -70,8 +70,9 @@ class Deblur(torch.nn.Module):
         with torch.no_grad():  # to begin with, pixels mostly stay what they are
             if normalize is None:
                 self.filters.weight *= 0.1
-            self.filters.bias.zero_()
-            self.filters.bias[taps // 2] = 1.0 if normalize is None else 1.5
+            bias = torch.zeros(taps)
+            bias[taps // 2] = 1.0 if normalize is None else 1.5
+            self.filters.bias = torch.nn.Parameter(bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The sharpened image and the expected flow of its filters."""

@@ -53,7 +53,9 @@ SMALL = Options(points=60, updates=8)
 # --- one run ------------------------------------------------------------------------------------
 
 
-def draw(options: Options, random: np.random.Generator) -> tuple[Tensor, Tensor, Array]:
+def draw(
+    options: Options, random: np.random.Generator
+) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
     """Points [N], targets [N] and the number of each point's Gaussian."""
     x = np.concatenate([random.normal(m, s, options.points) for m, s in GAUSSIANS])
     which = np.repeat(np.arange(3), options.points)
