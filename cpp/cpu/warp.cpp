@@ -140,10 +140,31 @@ void for_each_spans(const WarpArgs<T>& a, int64_t item, int64_t y, const Body& b
   }
 }
 
+/// Planes begin .. end - 1, all of one item; the first ones of it or later ones.
+struct Planes {
+  int64_t begin, end;
+  bool first;
+};
+
+/// body(spans, taps, number, planes) for all pixels. A task is a band of rows, gone through again
+/// for every few channels: rows of many would drive each other out of cache before the next row
+/// comes.
 template <class T, class Body>
-void for_each_row(const WarpArgs<T>& a, const Body& body) {
-  parallel_strips(a.batch * a.out_height, a.threads, nullptr, [&](ThreadMemory&, int64_t task) {
-    for_each_spans(a, task / a.out_height, task % a.out_height, body);
+void for_each_band(const WarpArgs<T>& a, const Body& body) {
+  constexpr int64_t kRows = 16, kTogether = 4;
+  const int64_t bands = (a.out_height + kRows - 1) / kRows;
+  parallel_strips(a.batch * bands, a.threads, nullptr, [&](ThreadMemory&, int64_t task) {
+    const int64_t item = task / bands, top = task % bands * kRows;
+    const int64_t bottom = top + kRows < a.out_height ? top + kRows : a.out_height;
+    for (int64_t c = 0; c == 0 || c < a.channels; c += kTogether) {  // once without channels, too
+      const int64_t end = c + kTogether < a.channels ? c + kTogether : a.channels;
+      const Planes planes{item * a.channels + c, item * a.channels + end, c == 0};
+      for (int64_t y = top; y < bottom; ++y) {
+        for_each_spans(a, item, y, [&](const Span* spans, const Taps<T>* taps, int64_t count) {
+          body(spans, taps, count, planes);
+        });
+      }
+    }
   });
 }
 
@@ -156,25 +177,25 @@ int64_t place(const WarpArgs<T>& a, int64_t p, const Span& s) {
 template <class T>
 void forward(const WarpArgs<T>& a) {
   const int64_t plane = a.height * a.width;
-  for_each_row(a, [&](const Span* spans, const Taps<T>* taps, int64_t count) {
-    const int64_t item = spans->item;
-    for (int64_t i = 0; i < count && a.valid != nullptr; ++i) {
-      const LabelVec<T> inside = taps[i].x.inside & taps[i].y.inside;
-      uint8_t* valid = a.valid + place(a, item, spans[i]);
-      for (int64_t k = 0; k < spans[i].count; ++k) valid[k] = inside[k] != 0;
-    }
-    for (int64_t p = item * a.channels; p < (item + 1) * a.channels; ++p) {
-      const T* image = a.image + p * plane;
-      for (int64_t i = 0; i < count; ++i) {
-        const Taps<T>& t = taps[i];
-        const Vec<T> top =
-            t.x.low * pick<T>(image, t.top_left) + t.x.high * pick<T>(image, t.top_right);
-        const Vec<T> bottom =
-            t.x.low * pick<T>(image, t.bottom_left) + t.x.high * pick<T>(image, t.bottom_right);
-        store_span(a.out + place(a, p, spans[i]), spans[i], t.y.low * top + t.y.high * bottom);
-      }
-    }
-  });
+  for_each_band(
+      a, [&](const Span* spans, const Taps<T>* taps, int64_t count, const Planes& planes) {
+        for (int64_t i = 0; i < count && planes.first && a.valid != nullptr; ++i) {
+          const LabelVec<T> inside = taps[i].x.inside & taps[i].y.inside;
+          uint8_t* valid = a.valid + place(a, spans[i].item, spans[i]);
+          for (int64_t k = 0; k < spans[i].count; ++k) valid[k] = inside[k] != 0;
+        }
+        for (int64_t p = planes.begin; p < planes.end; ++p) {
+          const T* image = a.image + p * plane;
+          for (int64_t i = 0; i < count; ++i) {
+            const Taps<T>& t = taps[i];
+            const Vec<T> top =
+                t.x.low * pick<T>(image, t.top_left) + t.x.high * pick<T>(image, t.top_right);
+            const Vec<T> bottom =
+                t.x.low * pick<T>(image, t.bottom_left) + t.x.high * pick<T>(image, t.bottom_right);
+            store_span(a.out + place(a, p, spans[i]), spans[i], t.y.low * top + t.y.high * bottom);
+          }
+        }
+      });
 }
 
 /// Derivatives of a plane's samples along x and y.
@@ -199,22 +220,24 @@ struct Slopes {
 template <class T>
 void flow_gradient(const WarpArgs<T>& a) {
   const int64_t plane = a.height * a.width;
-  for_each_row(a, [&](const Span* spans, const Taps<T>* taps, int64_t count) {
-    const int64_t item = spans->item;
-    Vec<T> to_x[kSpans] = {}, to_y[kSpans] = {};
-    for (int64_t p = item * a.channels; p < (item + 1) * a.channels; ++p) {
-      for (int64_t i = 0; i < count; ++i) {
-        const Slopes<T> slopes(a.image + p * plane, taps[i]);
-        const Vec<T> grad = load_span(a.grad_out + place(a, p, spans[i]), spans[i]);
-        to_x[i] = to_x[i] + grad * slopes.x;
-        to_y[i] = to_y[i] + grad * slopes.y;
-      }
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      store_span(a.grad_flow + place(a, 2 * item, spans[i]), spans[i], to_x[i]);
-      store_span(a.grad_flow + place(a, 2 * item + 1, spans[i]), spans[i], to_y[i]);
-    }
-  });
+  for_each_band(a,
+                [&](const Span* spans, const Taps<T>* taps, int64_t count, const Planes& planes) {
+                  for (int64_t i = 0; i < count; ++i) {
+                    const Span& s = spans[i];
+                    T* grad_x = a.grad_flow + place(a, 2 * s.item, s);
+                    T* grad_y = a.grad_flow + place(a, 2 * s.item + 1, s);
+                    Vec<T> to_x = planes.first ? Vec<T>{} : load_span(grad_x, s);
+                    Vec<T> to_y = planes.first ? Vec<T>{} : load_span(grad_y, s);
+                    for (int64_t p = planes.begin; p < planes.end; ++p) {
+                      const Slopes<T> slopes(a.image + p * plane, taps[i]);
+                      const Vec<T> grad = load_span(a.grad_out + place(a, p, s), s);
+                      to_x = to_x + grad * slopes.x;
+                      to_y = to_y + grad * slopes.y;
+                    }
+                    store_span(grad_x, s, to_x);
+                    store_span(grad_y, s, to_y);
+                  }
+                });
 }
 
 template <class T>
