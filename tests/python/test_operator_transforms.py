@@ -136,6 +136,16 @@ def test_vmap_and_grad(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_on_a_device(name: str, device: Any) -> None:
+    f, args, wanted = CASES[name]
+    gradient = torch.vmap(torch.func.grad(lambda *a: f(*a).sin().sum(), argnums=wanted))
+    want = gradient(*args)
+    with device.active():
+        got = gradient(*(device.put(x) for x in args))
+    close(tuple(x.cpu() for x in got), want)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_an_inner_dimension_and_vmap_in_vmap(name: str) -> None:
     f, args, _ = CASES[name]
     want = one_by_one(f, args, [0] * len(args))
