@@ -108,21 +108,32 @@ inline Words nearest(const Candidates& candidates, const Word* costs, const Word
 }
 
 /// A pixel leaves one slot for another.
+template <int kPairs>
 inline void change_sides(const SlicPlan& plan, const Word* const* words, int64_t x, Word y,
                          int64_t* from, int64_t* to) {
-  int64_t feature[kSlicChannels + 1];
-  for (int c = 0; c <= plan.channels; ++c)
-    feature[c] = c % 2 == 0 ? low(words[c / 2][x]) : high(words[c / 2][x]);
-  for (int c = 0; c < plan.channels; ++c) {
+  int64_t feature[2 * kPairs];
+  for (int pair = 0; pair < kPairs; ++pair) {
+    feature[2 * pair] = low(words[pair][x]);
+    feature[2 * pair + 1] = high(words[pair][x]);
+  }
+  // There are 2 kPairs - 2 channels, or one more.
+  constexpr int kSure = 2 * kPairs - 2;
+  for (int c = 0; c < kSure; ++c) {
     from[c] -= feature[c];
     to[c] += feature[c];
   }
-  from[plan.channels] -= y;
-  to[plan.channels] += y;
-  from[plan.channels + 1] -= feature[plan.channels];
-  to[plan.channels + 1] += feature[plan.channels];
-  from[plan.channels + 2] -= 1;
-  to[plan.channels + 2] += 1;
+  int c = kSure;
+  if (plan.channels > kSure) {
+    from[c] -= feature[c];
+    to[c] += feature[c];
+    ++c;
+  }
+  from[c] -= y;
+  to[c] += y;
+  from[c + 1] -= feature[c];
+  to[c + 1] += feature[c];
+  from[c + 2] -= 1;
+  to[c + 2] += 1;
 }
 
 template <int kPairs>
@@ -150,8 +161,8 @@ void assign_cell(const SlicWork& work, const Band& band, int64_t column) {
       for (; changed != 0; changed &= changed - 1) {
         const int64_t at = x + __builtin_ctz(changed);
         const Word slot = now[at - x];
-        change_sides(plan, words, at, place, sums + slots[at] * plan.sum_size(),
-                     sums + slot * plan.sum_size());
+        change_sides<kPairs>(plan, words, at, place, sums + slots[at] * plan.sum_size(),
+                             sums + slot * plan.sum_size());
         slots[at] = slot;
       }
     }

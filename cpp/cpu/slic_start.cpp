@@ -2,10 +2,13 @@
 //
 // What SLIC begins with: features as words, every pixel in its own cell, and centres where the
 // colour changes least.
+#include "cpu/simd.hpp"
 #include "cpu/slic_band.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
+
+constexpr int64_t kRowPixels = int64_t{1} << 18;
 
 /// The words of one row: channel 2 p in the low half of pair p, channel 2 p + 1 in the high one; x
 /// follows the last channel.
@@ -34,26 +37,45 @@ void fill_places(const SlicAxis& axis, Word* places) {
       places[x] = axis.place_in(x, cell);
 }
 
+/// Sums of the low and high halves of a cell's words, rows [top, bottom), columns [left, right).
+void sum_words(const Word* words, int64_t stride, int64_t top, int64_t bottom, int64_t left,
+               int64_t right, int64_t* low_sum, int64_t* high_sum) {
+  Vec<Word> lows{}, highs{};
+  for (int64_t y = top; y < bottom; ++y) {
+    for (int64_t x = left; x < right; x += kLanes<Word>) {
+      Vec<Word> w = load(words + y * stride + x);
+      if (right - x < kLanes<Word>)  // the rest is the next cell's
+        w = lane_numbers<Word>() < splat<Word>(static_cast<Word>(right - x)) ? w : Vec<Word>{};
+      lows += (w << 16) >> 16;
+      highs += w >> 16;
+    }
+  }
+  for (int lane = 0; lane < kLanes<Word>; ++lane) {
+    *low_sum += lows[lane];
+    *high_sum += highs[lane];
+  }
+}
+
 /// All pixels of a cell are in its own slot.
 void sum_cell(const SlicWork& work, const Band& band, int64_t column) {
   const SlicPlan& plan = work.plan;
-  const int64_t pixels = plan.y.count * plan.x.count;
   const int64_t cell = (band.item * plan.y.cells + band.row) * plan.x.cells + column;
   const int64_t left = plan.x.begin(column), right = plan.x.begin(column + 1);
   int64_t* sums = work.sums + (cell * kSlicSlots + kSlicOwn) * plan.sum_size();
-  for (int c = 0; c < plan.channels; ++c) {
-    const int16_t* plane = work.features + (band.item * plan.channels + c) * pixels;
-    for (int64_t y = band.top; y < band.bottom; ++y) {
-      Word row = 0;  // 2^19 pixels of a row at most (ops/slic.cpp), 2^12 each
-      for (int64_t x = left; x < right; ++x) row += plane[y * plan.x.count + x];
-      sums[c] += row;
-    }
+  // So many rows at a time that 32 bits hold their sums: 2^18 words of 2^12.
+  const int64_t rows = right - left < kRowPixels ? kRowPixels / (right - left) : 1;
+  int64_t features[kSlicChannels + 2] = {};
+  for (int64_t top = band.top; top < band.bottom; top += rows) {
+    const int64_t bottom = top + rows < band.bottom ? top + rows : band.bottom;
+    for (int pair = 0; pair < work.pairs(); ++pair)
+      sum_words(words_of(work, band.item, pair, 0), work.stride, top, bottom, left, right,
+                features + 2 * pair, features + 2 * pair + 1);
   }
   int64_t* places = sums + plan.channels;
+  for (int c = 0; c < plan.channels; ++c) sums[c] = features[c];
   for (int64_t y = band.top; y < band.bottom; ++y)
     places[0] += plan.y.place_in(y, band.row) * (right - left);
-  for (int64_t x = left; x < right; ++x)
-    places[1] += plan.x.place_in(x, column) * (band.bottom - band.top);
+  places[1] = features[plan.channels];
   places[2] = (right - left) * (band.bottom - band.top);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mrfcore/slic.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -91,23 +92,33 @@ void blur(double sigma, int64_t planes, int64_t height, int64_t width, int threa
 
 int64_t padded(int64_t width) { return (width + 2 * cpu::kSlicPadding - 1) / 16 * 16; }
 
-/// All working memory of a call: 4 (pairs + 1) bytes a pixel, and what cells have.
+/// All working memory of a call: 4 (pairs + 1) bytes a pixel, and what cells have. Rows of pixels
+/// come from the heap and as they are: fresh pages for an image would take as long as two
+/// iterations.
 class Memory {
  public:
   Memory(const SlicOptions& options, const SlicPlan& plan, const int16_t* features)
-      : words_(options.batch * ((plan.channels + 2) / 2) * options.height * padded(options.width)),
-        slots_(options.batch * options.height * padded(options.width)),
+      : words_(rows(options, (plan.channels + 2) / 2)),
+        slots_(rows(options, 1)),
         centres_(options.batch * plan.cells() * plan.centre_size()),
         moved_(options.batch * plan.cells()),
         sums_(options.batch * plan.cells() * kSlicSlots * plan.sum_size()),
-        work_{plan,          options.batch,         resolve_threads(options.threads),
-              features,      padded(options.width), words_.data(),
-              slots_.data(), centres_.data(),       moved_.data(),
+        work_{plan,         options.batch,         resolve_threads(options.threads),
+              features,     padded(options.width), words_.get(),
+              slots_.get(), centres_.data(),       moved_.data(),
               sums_.data()} {}
   const cpu::SlicWork& work() const { return work_; }
 
  private:
-  Buffer<int32_t> words_, slots_, centres_;
+  using Rows = std::unique_ptr<int32_t[]>;
+
+  static Rows rows(const SlicOptions& options, int64_t planes) {
+    const int64_t size = options.batch * planes * options.height * padded(options.width);
+    return std::make_unique_for_overwrite<int32_t[]>(static_cast<size_t>(size));
+  }
+
+  Rows words_, slots_;
+  Buffer<int32_t> centres_;
   Buffer<uint8_t> moved_;
   Buffer<int64_t> sums_;
   cpu::SlicWork work_;
