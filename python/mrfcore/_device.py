@@ -14,6 +14,8 @@ from torch.utils.dlpack import from_dlpack
 from mrfcore import _arrays, _core
 
 __all__ = [
+    "FEWER_LABELS",
+    "STORE_LESS",
     "as_tensor",
     "current",
     "empty",
@@ -26,6 +28,10 @@ __all__ = [
     "require_back_end",
     "workspace",
 ]
+
+# Of arrays with a number for every label, and of what layers keep.
+FEWER_LABELS = "fewer labels, or a smaller image or batch, need less"
+STORE_LESS = "store_every=n, fewer labels, or a smaller image or batch, need less"
 
 _MOST_ITEMS = 65535  # side by side
 _CHUNK_BYTES = 4 << 30  # of working memory for several items; one may need more
@@ -124,7 +130,13 @@ def problem(
     return p
 
 
-def empty(like: torch.Tensor, shape: Any, dtype: torch.dtype, what: str) -> torch.Tensor:
+def empty(
+    like: torch.Tensor,
+    shape: Any,
+    dtype: torch.dtype,
+    what: str,
+    remedy: str = "a smaller image or batch needs less",
+) -> torch.Tensor:
     """Memory on the device of `like`.
 
     Raises:
@@ -136,8 +148,8 @@ def empty(like: torch.Tensor, shape: Any, dtype: torch.dtype, what: str) -> torc
         count = shape if isinstance(shape, int) else int(torch.Size(shape).numel())
         size = count * dtype.itemsize
         raise MemoryError(
-            f"{what} of {size:,} bytes ({size / 2**30:.1f} GiB) do not fit on {like.device}: fewer "
-            "labels, a smaller image or batch, or store_every=n in layers need less"
+            f"{what} of {size:,} bytes ({size / 2**30:.1f} GiB) do not fit on {like.device}: "
+            f"{remedy}"
         ) from error
 
 
@@ -157,11 +169,11 @@ def workspace(like: torch.Tensor, needed: Callable[[int], int], items: int) -> t
         size = needed(items)
         if size <= _CHUNK_BYTES:
             try:
-                return empty(like, size, torch.uint8, "messages")
+                return empty(like, size, torch.uint8, "messages", FEWER_LABELS)
             except MemoryError:
                 pass
         items = (items + 1) // 2
-    return empty(like, needed(1), torch.uint8, "messages")
+    return empty(like, needed(1), torch.uint8, "messages", FEWER_LABELS)
 
 
 def like(x: Any) -> Callable[[torch.Tensor], Any]:

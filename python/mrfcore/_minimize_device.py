@@ -52,7 +52,7 @@ def minimize(
     nodes = problem.unary
     start = None if init is None else _labels("init", init, problem)
     labels = _device.empty(nodes, nodes.shape[:3], torch.int32, "labels")
-    costs = _device.empty(nodes, nodes.shape, nodes.dtype, "costs")
+    costs = _device.empty(nodes, nodes.shape, nodes.dtype, "costs", _device.FEWER_LABELS)
     # A callback looks at items one by one.
     workspace = _workspace(problem, options, nodes.shape[0] if callback is None else 1)
     with _device.current(nodes):

@@ -36,7 +36,9 @@ def cost_volume(left: Any, right: Any, options: Any, dtype: npt.DTypeLike) -> An
     """`mrfcore.stereo.cost_volume` with its options checked already."""
     pairs = _pairs(left, right, batches=False)
     shape = (*pairs.left.shape[1:3], options.num_disparities)
-    volume = _device.empty(pairs.left, shape, torch.float32, f"a cost volume {list(shape)}")
+    volume = _device.empty(
+        pairs.left, shape, torch.float32, f"a cost volume {list(shape)}", _device.FEWER_LABELS
+    )
     workspace = _workspace("cuda_cost_volume_workspace_bytes", pairs, options)
     queue = _device.queue(pairs.left, workspace)
     with _device.current(pairs.left):

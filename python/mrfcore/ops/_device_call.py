@@ -48,13 +48,17 @@ class DeviceCall:
 
     def _workspace(self, wanted: Any) -> torch.Tensor:
         size = self._function("workspace_bytes")(self.problem, self.options, wanted)
-        return _device.empty(self.unary, size, torch.uint8, "messages")
+        return _device.empty(self.unary, size, torch.uint8, "messages", _device.STORE_LESS)
 
     def forward(self, keep_tape: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """(costs, tape)."""
         size = self._function("tape_bytes")(self.problem, self.options) if keep_tape else 0
-        costs = _device.empty(self.unary, self.unary.shape, self.unary.dtype, "costs")
-        tape = _device.empty(self.unary, size, torch.uint8, "what backward needs")
+        costs = _device.empty(
+            self.unary, self.unary.shape, self.unary.dtype, "costs", _device.FEWER_LABELS
+        )
+        tape = _device.empty(
+            self.unary, size, torch.uint8, "what backward needs", _device.STORE_LESS
+        )
         workspace = self._workspace(None)
         with _device.current(self.unary):
             self._function("forward")(
