@@ -20,8 +20,7 @@ struct Run {
 
 struct Part {
   int64_t size = 0;
-  int64_t mean[kSlicChannels] = {};  ///< of features; sums at first
-  int64_t distance = INT64_MAX;      ///< to the part that it joins
+  int64_t distance = INT64_MAX;  ///< to the part that it joins
   int32_t to = 0;
   int32_t number = -1;
 };
@@ -36,6 +35,7 @@ class Parts {
       find_runs(ids + y * picture.width, y * picture.width);
     }
     rows_.push_back(count());
+    runs_.push_back({pixels_, -1, -1});
     each_touching([this](Run& a, Run& b) {
       if (a.id == b.id) unite(a, b);
     });
@@ -55,7 +55,7 @@ class Parts {
       part(p).to = stays(p) ? p : stays(to) ? to : part(to).to;
     }
     int32_t numbers = 0;
-    for (int32_t r = 0; r < count(); ++r) {
+    for (int32_t r = 0; r < rows_.back(); ++r) {
       int32_t& number = part(part(run(r).id).to).number;
       if (number < 0) number = numbers++;
       std::fill(ids + run(r).begin, ids + end(r), number);
@@ -66,8 +66,11 @@ class Parts {
  private:
   Run& run(int32_t r) { return runs_[static_cast<size_t>(r)]; }
   Part& part(int32_t p) { return parts_[static_cast<size_t>(p)]; }
+  int64_t& mean(int32_t p, int64_t c) {
+    return means_[static_cast<size_t>(p * picture_.channels + c)];
+  }
   int32_t count() const { return static_cast<int32_t>(runs_.size()); }
-  int64_t end(int32_t r) { return r + 1 < count() ? run(r + 1).begin : pixels_; }
+  int64_t end(int32_t r) { return run(r + 1).begin; }  // the last run is nobody's
   bool stays(int32_t p) { return p == 0 || part(p).size >= min_size_; }
 
   void find_runs(const int32_t* row, int64_t offset) {
@@ -112,23 +115,36 @@ class Parts {
 
   /// Parts in order of their roots; sizes and means.
   void measure() {
-    for (int32_t r = 0; r < count(); ++r) {
+    int32_t parts = 0;
+    for (int32_t r = 0; r < rows_.back(); ++r) {
       const int32_t first = root(r);
-      if (first == r) parts_.emplace_back();
-      run(r).id = first == r ? static_cast<int32_t>(parts_.size()) - 1 : run(first).id;
-      add(run(r).begin, end(r), part(run(r).id));
+      run(r).id = first == r ? parts++ : run(first).id;
     }
-    for (Part& p : parts_)
-      for (int64_t& mean : p.mean) mean = slic_mean(mean, p.size);
+    parts_.resize(static_cast<size_t>(parts));
+    means_.resize(static_cast<size_t>(parts * picture_.channels));
+    for (int32_t r = 0; r < rows_.back(); ++r) part(run(r).id).size += end(r) - run(r).begin;
+    for (int64_t c = 0; c < picture_.channels; ++c) add_channel(c);
+    for (int32_t p = 0; p < parts; ++p) {
+      if (part(p).size == 1) continue;  // textures have many of these
+      for (int64_t c = 0; c < picture_.channels; ++c)
+        mean(p, c) = slic_mean(mean(p, c), part(p).size);
+    }
   }
 
-  void add(int64_t begin, int64_t end, Part& to) const {
-    to.size += end - begin;
-    for (int64_t c = 0; c < picture_.channels; ++c) {
-      const int16_t* features = picture_.features + c * pixels_;
+  /// By sums of a row up to each pixel: runs may be short, and a loop for each slow to begin.
+  void add_channel(int64_t c) {
+    const int16_t* features = picture_.features + c * pixels_;
+    std::vector<int32_t> before(static_cast<size_t>(picture_.width) + 1, 0);
+    for (size_t y = 0; y + 1 < rows_.size(); ++y) {
+      const int64_t offset = static_cast<int64_t>(y) * picture_.width;
       int32_t sum = 0;  // a row has 2^19 pixels at most, features 2^12
-      for (int64_t p = begin; p < end; ++p) sum += features[p];
-      to.mean[c] += sum;
+      for (int64_t x = 0; x < picture_.width; ++x) {
+        sum += features[offset + x];
+        before[static_cast<size_t>(x) + 1] = sum;
+      }
+      for (int32_t r = rows_[y]; r < rows_[y + 1]; ++r)
+        mean(run(r).id, c) += before[static_cast<size_t>(end(r) - offset)] -
+                              before[static_cast<size_t>(run(r).begin - offset)];
     }
   }
 
@@ -137,7 +153,7 @@ class Parts {
     Part& self = part(from);
     int64_t distance = 0;
     for (int64_t c = 0; c < picture_.channels; ++c) {
-      const int64_t difference = self.mean[c] - part(to).mean[c];
+      const int64_t difference = mean(from, c) - mean(to, c);
       distance += difference * difference;
     }
     if (distance > self.distance || (distance == self.distance && to >= self.to)) return;
@@ -150,6 +166,7 @@ class Parts {
   std::vector<Run> runs_;
   std::vector<int32_t> rows_;  ///< first runs
   std::vector<Part> parts_;
+  std::vector<int64_t> means_;  ///< of features, [parts, channels]; sums at first
 };
 
 }  // namespace
