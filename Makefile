@@ -11,10 +11,13 @@ PYTEST_ARGS ?=
 # The GPU back-end takes nvcc some ten minutes: OFF here, AUTO (where nvcc is) for CI and for what
 # users install with pip. Not from the environment, where CUDA is often a folder.
 CUDA := OFF
+# Empty: all that cuda/CMakeLists.txt lists. Fewer are sooner compiled: CUDA_ARCHITECTURES='90-real'
+CUDA_ARCHITECTURES :=
 # ThreadSanitizer must understand OpenMP's barriers: Clang with its runtime and libarcher does.
 TSAN_CXX ?= clang++
 # On CI the bindings, too, are compiled with warnings as errors.
-PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' -C cmake.define.MRFCORE_CUDA=$(CUDA) $(if $(CI), \
+PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' -C cmake.define.MRFCORE_CUDA=$(CUDA) \
+  $(if $(CUDA_ARCHITECTURES),-C cmake.define.MRFCORE_CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)') $(if $(CI), \
   -C cmake.define.MRFCORE_DEVELOPER=ON -C cmake.define.MRFCORE_BUILD_TESTS=OFF \
   -C cmake.define.MRFCORE_BUILD_BENCHMARKS=OFF)
 
