@@ -66,12 +66,11 @@ def warp(
             f"flow: expected [B, 2, H, W] with B = {image.shape[0]} as in image, got shape "
             f"{list(flow.shape)}"
         )
-    double = torch.float64 in (image.dtype, flow.dtype)
-    dtype = torch.float64 if double else torch.float32
+    dtype = _computed_dtype(image, flow)
     out, mask = _Warp.apply(
         image.to(dtype).contiguous(), flow.to(dtype).contiguous(), return_mask, setup
     )
-    out = out.to(dtype if torch.is_autocast_enabled(image.device.type) else image.dtype)
+    out = out.to(_result_dtype(image, out))
     return (out, mask.unsqueeze(1)) if return_mask else out
 
 
@@ -88,23 +87,25 @@ def compose_flows(
 
     Args:
         flows: [B, 2, H_l, W_l] each, in pixels of their level, x first: fine to coarse for the
-            levels of a pyramid, or, on one level, the step that is taken last first.
+            levels of a pyramid, or, on one level, the step that is taken last first. All is float64
+            where one of them is, else float32: 16 bits do not hold places in an image.
         scales: pixels of the first level that a pixel of each level is wide, such as 1, 2, 4. None:
             1 for all, which must then have one size.
         mode: "bilinear", or "nearest" pixel of a level, which has no gradient for where it is.
 
     Returns:
-        [B, 2, H_0, W_0].
+        [B, 2, H_0, W_0], dtype of the first flow; under autocast as computed.
 
     Raises:
         ValueError, TypeError: the message names the argument.
     """
     _choice("mode", mode, ("bilinear", "nearest"))
     factors = _check_levels(flows, scales)
-    first = flows[0]
+    levels = [flow.to(_computed_dtype(*flows)) for flow in flows]
+    first = levels[0]
     grid = _pixels(first.shape[2], first.shape[3], first)
     total = torch.zeros_like(first)
-    for flow, scale in zip(reversed(flows), reversed(factors), strict=True):
+    for flow, scale in zip(reversed(levels), reversed(factors), strict=True):
         # Where the pixel has come to, in pixels of this level; warp adds the pixel itself.
         at = (grid + total + 0.5) / scale - 0.5
         if mode == "nearest":
@@ -112,7 +113,7 @@ def compose_flows(
         step = warp(flow, at - grid, "replicate")
         assert isinstance(step, torch.Tensor)
         total = total + scale * step
-    return total
+    return total.to(_result_dtype(flows[0], total))
 
 
 def flow_consistency(
@@ -135,6 +136,10 @@ def flow_consistency(
         border: pixels along every side that are left out, 0 or more.
         reduction: "mean", or "none" for [B, H, W] without the border.
 
+    Returns:
+        The penalty, dtype of `forward`; computed in float32, in float64 where either flow is, and
+        returned so under autocast.
+
     Raises:
         ValueError, TypeError: the message names the argument.
     """
@@ -154,13 +159,16 @@ def flow_consistency(
             f"border: expected 0 or more, less than half of the smallest side {smallest}, got "
             f"{border}"
         )
-    back = warp(backward, forward, "replicate")
+    dtype = _computed_dtype(forward, backward)
+    there = forward.to(dtype)
+    back = warp(backward.to(dtype), there, "replicate")
     assert isinstance(back, torch.Tensor)
-    residual = forward + back
+    residual = there + back
     height, width = residual.shape[2:]
     residual = residual[:, :, border : height - border, border : width - border]
     penalty = (residual.square().sum(1) + epsilon**2).sqrt()
-    return penalty.mean() if reduction == "mean" else penalty
+    penalty = penalty.mean() if reduction == "mean" else penalty
+    return penalty.to(_result_dtype(forward, penalty))
 
 
 # ---------------------------------------------------------------- checks
@@ -221,6 +229,14 @@ def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
     return [
         _checked("scales", s, lambda s: 0 < s < float("inf"), "finite numbers > 0") for s in scales
     ]
+
+
+def _computed_dtype(*tensors: torch.Tensor) -> torch.dtype:
+    return torch.float64 if any(x.dtype == torch.float64 for x in tensors) else torch.float32
+
+
+def _result_dtype(first: torch.Tensor, computed: torch.Tensor) -> torch.dtype:
+    return computed.dtype if torch.is_autocast_enabled(first.device.type) else first.dtype
 
 
 def _pixels(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
