@@ -6,8 +6,9 @@
 // only goes to earlier roots, so it ends.
 //
 // Bytes a pixel, C = 3: about 200, most of it in L2 and by atomics that a warp has added up before;
-// 9 launches. Numbers are a scan of the image by one block, 4 bytes a pixel.
+// 9 launches. Rows are linked 32 pixels at a time: in a part W wide nobody walks more than W / 32.
 #include "device.cuh"
+#include "numbering.cuh"
 #include "slic_kernels.hpp"
 #include "warp_row.cuh"
 
@@ -15,7 +16,6 @@ namespace mrfcore::cuda::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kScanThreads = 1024;
 constexpr int32_t kNever = INT32_MAX;
 
 using Wide = unsigned long long;
@@ -48,12 +48,22 @@ __device__ __forceinline__ int64_t pixel_of_thread() {
   return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
 }
 
+/// Pixels are linked along rows: to the first of their run among the warp's 32, or to the pixel
+/// before those. Long runs are not to be walked pixel by pixel.
+__device__ __forceinline__ int32_t first_link(const Parts& p, int64_t i) {
+  const bool joined = i < p.pixels && i % p.plan.x.count > 0 && p.ids[i] == p.ids[i - 1];
+  const int lane = lane_index();
+  const unsigned firsts = __ballot_sync(kAllLanes, !joined) & (kAllLanes >> (31 - lane));
+  const int back = firsts == 0 ? lane + 1 : lane - 31 + __clz(static_cast<int>(firsts));
+  return static_cast<int32_t>(i - back);
+}
+
 __global__ void begin_kernel(const __grid_constant__ Parts all) {
   const Parts p = all.at(blockIdx.y);
   const int64_t i = pixel_of_thread();
+  const int32_t link = first_link(p, i);
   if (i >= p.pixels) return;
-  const bool joined = i % p.plan.x.count > 0 && p.ids[i] == p.ids[i - 1];
-  p.roots[i] = static_cast<int32_t>(joined ? i - 1 : i);
+  p.roots[i] = link;
   p.sizes[i] = 0;
   p.first[i] = kNever;
   p.nearest[i] = ~Wide{0};
@@ -157,46 +167,6 @@ __global__ void join_kernel(const __grid_constant__ Parts all) {
   atomicMin(p.first + to, static_cast<int32_t>(i));
 }
 
-// ---- Numbers
-
-/// numbers [items, count]: how many marks are before each; counts [items]: how many there are.
-struct Numbering {
-  const int32_t* marks;  ///< [items, count], 0 or 1
-  int32_t* numbers;
-  int64_t count;
-  int32_t* counts;
-};
-
-__device__ __forceinline__ int32_t sum_up_to_lane(int32_t x) {
-#pragma unroll
-  for (unsigned apart = 1; apart < kWarp; apart *= 2) {
-    const int32_t below = __shfl_up_sync(kAllLanes, x, apart);
-    if (lane_index() >= static_cast<int>(apart)) x += below;
-  }
-  return x;
-}
-
-__global__ void __launch_bounds__(kScanThreads) number_kernel(const __grid_constant__ Numbering n) {
-  MRF_SHARED(int32_t, warps);  // sums of the warps up to each
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t item = blockIdx.y;
-  int32_t before = 0;
-  for (int64_t base = 0; base < n.count; base += kScanThreads) {
-    const int64_t i = base + threadIdx.x;
-    const int32_t mark = i < n.count ? n.marks[item * n.count + i] : 0;
-    const int32_t sum = sum_up_to_lane(mark);
-    if (lane_index() == kWarp - 1) warps[warp] = sum;
-    __syncthreads();
-    if (warp == 0) warps[lane_index()] = sum_up_to_lane(warps[lane_index()]);
-    __syncthreads();
-    const int32_t earlier = warp == 0 ? 0 : warps[warp - 1];
-    if (i < n.count) n.numbers[item * n.count + i] = before + earlier + sum - mark;
-    before += warps[kScanThreads / kWarp - 1];
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) n.counts[item] = before;
-}
-
 /// First pixels of superpixels, in the memory of sizes.
 __global__ void mark_first_kernel(const __grid_constant__ Parts all) {
   const Parts p = all.at(blockIdx.y);
@@ -245,8 +215,7 @@ void connect(const SlicJob& job, const Parts& parts, cudaStream_t on) {
   const int64_t all = job.items * parts.pixels;
   MRF_LAUNCH(clear_kernel, blocks_for(all), kThreads, 0, on, parts.sizes, all);
   MRF_LAUNCH(mark_first_kernel, grid, kThreads, 0, on, parts);
-  const Numbering n{parts.sizes, parts.numbers, parts.pixels, job.counts};
-  MRF_LAUNCH(number_kernel, dim3(1, items), kScanThreads, kWarp * sizeof(int32_t), on, n);
+  number_marks({parts.sizes, parts.numbers, parts.pixels, job.counts}, job.items, on);
   MRF_LAUNCH(write_parts_kernel, grid, kThreads, 0, on, parts);
 }
 
@@ -256,8 +225,7 @@ void compact(const SlicJob& job, const Parts& parts, cudaStream_t on) {
   const int64_t cells = job.plan.cells(), all = job.items * cells;
   MRF_LAUNCH(clear_kernel, blocks_for(all), kThreads, 0, on, parts.first, all);
   MRF_LAUNCH(mark_cells_kernel, grid, kThreads, 0, on, job.ids, parts.pixels, cells, parts.first);
-  const Numbering n{parts.first, parts.numbers, cells, job.counts};
-  MRF_LAUNCH(number_kernel, dim3(1, items), kScanThreads, kWarp * sizeof(int32_t), on, n);
+  number_marks({parts.first, parts.numbers, cells, job.counts}, job.items, on);
   MRF_LAUNCH(write_cells_kernel, grid, kThreads, 0, on, job.ids, parts.pixels, cells,
              parts.numbers);
 }

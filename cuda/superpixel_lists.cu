@@ -13,6 +13,7 @@
 // two shuffles: 8 steps for 255 superpixels in up to 2^18 pixels, 32 for 1000. Five launches.
 #include <algorithm>
 
+#include "numbering.cuh"
 #include "superpixel_lists.cuh"
 
 namespace mrfcore::cuda {
@@ -76,16 +77,6 @@ __global__ void count_kernel(const __grid_constant__ SuperpixelLists lists) {
       if (image.counts != nullptr) atomicAdd(image.counts + s, __popc(equal & valid));
     }
   }
-}
-
-/// Sum of the lanes up to this one.
-__device__ __forceinline__ int32_t sum_up_to_lane(int32_t x) {
-#pragma unroll
-  for (unsigned apart = 1; apart < kWarp; apart *= 2) {
-    const int32_t below = __shfl_up_sync(kAllLanes, x, apart);
-    if (lane_index() >= static_cast<int>(apart)) x += below;
-  }
-  return x;
 }
 
 /// A warp per list: cells become sums of those before them in the list, begins[s] its length.

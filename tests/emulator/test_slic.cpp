@@ -63,6 +63,8 @@ TEST(CudaSlic, SuperpixelsOfTheCpu) {
       {.channels = 2, .height = 9, .width = 8, .num = 72, .iterations = 2},
       {.channels = 3, .height = 60, .width = 70, .num = 1, .iterations = 2},  // three blocks a cell
       {.channels = 3, .height = 1, .width = 90, .num = 5},
+      // More marks than a block numbers at a time; runs of several warps.
+      {.channels = 1, .height = 60, .width = 300, .num = 2, .compactness = 90, .iterations = 1},
       {.channels = 3, .height = 33, .width = 31, .num = 9, .iterations = 0},
       {.channels = 3, .height = 33, .width = 31, .num = 20, .compactness = 0, .min_size = 0},
       {.channels = 3, .height = 33, .width = 31, .num = 20, .compactness = 0, .min_size = 1000}};
