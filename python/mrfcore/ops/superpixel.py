@@ -11,6 +11,7 @@ from mrfcore.ops._superpixel_autograd import Consistency, Maximum, Pool, Unpool
 
 __all__ = ["logit_consistency", "superpixel_pool", "superpixel_unpool"]
 
+_MOST_IDS = 1 << 20  # in small images, where nobody says how many; the core has the same rule
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -33,8 +34,8 @@ def superpixel_pool(
         ids: [B, H, W] int32 or int64, the superpixel 0..num-1 of every pixel, each image of its
             own; `superpixel_relabel` makes such ids of any others. Pixels of other ids are an
             error on the CPU; on a GPU, which nobody waits for, they count for nothing.
-        num: how many superpixels, S. None: the largest id + 1, which looks at the ids (waits for a
-            GPU) and so gives torch.compile no size to go by.
+        num: how many superpixels, S. None: the largest id + 1, at most H W or 2^20, whichever is
+            more; that looks at the ids (waits for a GPU) and gives torch.compile no size to go by.
         reduce: "mean", "sum" or "max". A maximum's gradient goes to its first pixel; NaN spreads.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
@@ -104,9 +105,9 @@ def logit_consistency(
     Args:
         x: logits [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
         ids: [B, H, W] int32 or int64, 0 and above, each image of its own. Fastest where they count
-            from 0: memory grows with the largest. On a GPU, below H W or 65536, whichever is more,
-            with 28 bytes of memory for each; pixels of other ids become 0 there, for nobody waits
-            to look.
+            from 0: memory grows with the largest. Below H W or 2^20, whichever is more; on a GPU,
+            H W or 65536, with 28 bytes of memory for each; pixels of other ids become 0 there, for
+            nobody waits to look.
         valid: [B, H, W] bool: only these pixels count in the means, all pixels get them. None: all
             count. A mask made from true labels tells the network where they are: leave it out when
             testing.
@@ -160,10 +161,11 @@ def _check_values(name: str, x: object, dims: int, shape: str) -> None:
 def _number_of(ids: torch.Tensor) -> int:
     """The largest id + 1; waits for a GPU."""
     lowest, highest = torch.stack(ids.aminmax()).tolist()
-    if lowest < 0:
+    most = max(_MOST_IDS, ids.shape[1] * ids.shape[2])
+    if lowest < 0 or highest >= most:
         raise ValueError(
-            f"ids: {lowest} is there, expected 0..{max(highest, 0)} (ids that are sparse or "
-            "negative: relabel them first)"
+            f"ids: {lowest if lowest < 0 else highest} is there, expected 0..{most - 1} (ids that "
+            "are sparse or negative: relabel them first; or say num)"
         )
     return int(highest) + 1
 
