@@ -45,7 +45,7 @@ struct Stage {
     const bool wanted = u >= 0 && u < q.side && y >= 0 && y < q.height;
     const int x = place.column(kTranspose ? lane + v - reach : lane);
     const F* at = static_cast<const F*>(p.filters) +
-                  (item * q.side * q.side + u * q.side + v) * plane + y * q.width + x;
+                  (item * q.side * q.side + u * q.side + v) * plane + int64_t{y} * q.width + x;
 #pragma unroll
     for (int j = 0; j < kMostTaps; ++j) {
       const int column = kTranspose ? x - j : x;

@@ -200,10 +200,12 @@ inline constexpr uint64_t kLayout =
     179424697ull * sizeof(kernels::MeanShiftStepBack<float>) +
     179424719ull * sizeof(kernels::PairwiseMargin<float>) + 179424729ull * sizeof(SuperpixelMap) +
     179424733ull * sizeof(ConsistencyOptions) + 179424737ull * sizeof(SoftSuperpixels) +
-    179424731ull * sizeof(FilterFlowProblem) + 179424779ull * sizeof(WarpProblem) +
+    179424731ull * sizeof(FilterFlowProblem) + 179424817ull * sizeof(SoftmaxStatistics<float>) +
+    179424871ull * sizeof(FilterFlowGradients<float>) + 179424779ull * sizeof(WarpProblem) +
     179424787ull * sizeof(kernels::ImageFilter) + 179424793ull * sizeof(kernels::FilterWeights) +
     179424797ull * sizeof(kernels::FilterLevel) + 179424799ull * sizeof(kernels::SlicColourJob) +
-    179424809ull * sizeof(kernels::SlicJob);
+    179424809ull * sizeof(kernels::SlicJob) + 179424823ull * sizeof(kernels::SlicScratch) +
+    179424851ull * sizeof(kernels::SuperpixelScratch);
 
 /// mrfcore_cuda_functions: the table, or null for another ABI or layout.
 using GetFunctions = const Functions* (*)(int abi, uint64_t layout);

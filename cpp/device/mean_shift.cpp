@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mean shift on a GPU: checks, memory, loops.
+#include <cstdint>
 #include <stdexcept>
+#include <string>
 
 // First: its table takes addresses of kernels, some of which are called as what is declared below.
 #include "device/point_memory.hpp"
@@ -14,6 +16,14 @@ using kernels::PointLayout;
 
 void expect_memory(const char* name, const void* data) {
   if (data == nullptr) throw std::invalid_argument(std::string(name) + " has no data");
+}
+
+/// Kernels read 16 bytes at a time.
+void expect_aligned_tape(const void* tape) {
+  const auto beyond = reinterpret_cast<uintptr_t>(tape) % 16;
+  if (beyond == 0) return;
+  throw std::invalid_argument("tape begins " + std::to_string(beyond) +
+                              " bytes after a multiple of 16, expected memory aligned to 16 bytes");
 }
 
 template <class T>
@@ -85,6 +95,7 @@ void mean_shift_forward(const T* x, const MeanShiftShape& shape, const MeanShift
   expect_memory("x", x);
   expect_memory("kappa", kappa);
   expect_memory("out", out);
+  expect_aligned_tape(tape);
   const Functions& functions = library();
   const DeviceGuard guard(functions, queue.device);
   const Embeddings<T>& run = functions.embeddings<T>();
@@ -123,6 +134,7 @@ void mean_shift_backward(const MeanShiftShape& shape, const MeanShiftOptions& op
   expect_workspace(queue, mean_shift_backward_workspace_bytes<T>(shape, options));
   expect_memory("kappa", kappa);
   expect_memory("tape", tape);
+  expect_aligned_tape(tape);
   expect_memory("grad_out", grad_out);
   const Functions& functions = library();
   const DeviceGuard guard(functions, queue.device);

@@ -123,6 +123,11 @@ TEST(DevicePoints, BadArgumentsAreNamed) {
   expect_refused("x has no data", forward(kShape, as_it_is, nullptr, &kappa, out.data()));
   expect_refused("kappa has no data", forward(kShape, as_it_is, x.data(), nullptr, out.data()));
   expect_refused("out has no data", forward(kShape, as_it_is, x.data(), &kappa, nullptr));
+  expect_refused("tape begins 4 bytes after", [&] {
+    alignas(16) static float tape[8];
+    cuda::mean_shift_forward<float>(x.data(), kShape, options_of(MeanShiftKernel::Sphere, 2),
+                                    &kappa, out.data(), tape + 1, work.queue());
+  });
   work.memory.pop_back();
   EXPECT_THROW(forward(kShape, as_it_is, x.data(), &kappa, out.data())(), OutOfMemory);
   expect_refused("alpha", [&] {

@@ -123,6 +123,21 @@ def test_items_of_a_batch_do_not_know_of_each_other(device: Any, form: str) -> N
     assert torch.equal(both[0][:1], first[0])
 
 
+def test_hooks_may_keep_what_is_saved_where_they_like(device: Any) -> None:
+    """Kernels read 16 bytes at a time; a piece of something larger may begin anywhere."""
+
+    def moved_by_an_element(x: Any) -> Any:
+        flat = torch.cat((x.new_zeros(1), x.detach().flatten()))
+        return flat[1:].view(x.shape)
+
+    with device.active():
+        x = device.put(draw(1, 6, 70, dtype=torch.float32))
+        expected = with_gradients(lambda x: mean_shift(x, 7.0, 2), x)
+        with torch.autograd.graph.saved_tensors_hooks(moved_by_an_element, lambda x: x):
+            found = with_gradients(lambda x: mean_shift(x, 7.0, 2), x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_duplicates_stay_together_and_one_point_stays(device: Any) -> None:
     with device.active():
         moved = mean_shift(device.put(draw(1, 4, 50).repeat(1, 1, 3)), 5.0, 3).cpu()

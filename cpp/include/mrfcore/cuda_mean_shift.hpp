@@ -30,7 +30,7 @@ int64_t mean_shift_backward_workspace_bytes(const MeanShiftShape& shape,
 
 /// mrfcore::mean_shift_forward(). kappa: one number on the device, in place of options.kappa; one
 /// that is negative or not finite makes all results NaN. tape: mean_shift_tape_size() elements in
-/// the same places as the CPU's, or null.
+/// the same places as the CPU's, aligned to 16 bytes, or null.
 template <class T>
 void mean_shift_forward(const T* x, const MeanShiftShape& shape, const MeanShiftOptions& options,
                         const T* kappa, T* out, T* tape, const Queue& queue);

@@ -15,6 +15,8 @@ from mrfcore import _core, _device
 
 __all__ = ["mean_shift", "mean_shift_backward", "pairwise_margin"]
 
+_ALIGNMENT = 16  # of a tape, in bytes
+
 
 def _workspace(like: torch.Tensor, size: int) -> torch.Tensor:
     return _device.empty(like, size, torch.uint8, "sums of points")
@@ -58,6 +60,8 @@ def mean_shift_backward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of points, [0] if not needed, and of kappa, []."""
     slope, record = grad.detach().contiguous(), tape.detach().contiguous()
+    if record.data_ptr() % _ALIGNMENT:  # a hook may hand back a piece of something larger
+        record = record.clone()
     width = kappa.detach().to(slope)
     grad_x = _device.empty(slope, slope.shape if need_x else 0, slope.dtype, "a gradient")
     grad_kappa = _device.empty(slope, (), torch.float64, "a gradient")
