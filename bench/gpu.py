@@ -26,10 +26,11 @@ from typing import Any
 
 import _gpu_cases as cases
 import _gpu_counts as counts
+import _gpu_dense as dense
 from _machine import ROOT, results_folder, write
 
 SECONDS_A_CASE = 1.0  # at least: no case is begun with less
-PARTS = ("layers", "minimize", "sgm")
+PARTS = ("layers", "minimize", "sgm", "dense")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +127,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     gpu = None if args.emulate else as_gpu(result["machine"], result["ceilings"])
     with device.active():
         warm_up(device)
-        for part in ("sgm", "minimize", "layers"):  # layers take what is left
+        for part in ("sgm", "minimize", "dense", "layers"):  # layers take what is left
             if part in args.parts:
                 result[part] = measure_part(part, device, gpu, args, end, result)
     result["published"] = cases.published()
@@ -142,13 +143,14 @@ def measure_part(
     result: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Cases of a part, each with its count and, on a GPU, the share of its bound."""
+    import _gpu_dense_measure
     import _gpu_measure as measure
 
     patience = measure.Patience(args.reference_limit)
     samples = min(args.samples, 2) if args.emulate else args.samples
     found = []
     for case in cases_of(part, args.emulate):
-        name = sgm_name(case) if part == "sgm" else cases.name_of(case)
+        name = name_of(part, case)
         if end - time.monotonic() < SECONDS_A_CASE:
             result["left_out"].append(f"{part}: {name}")
             continue
@@ -158,6 +160,9 @@ def measure_part(
                 seen = measure.measure_layer(case, device, patience, samples)
             elif part == "minimize":
                 seen = measure.measure_minimize(case, device, min(samples, 7))
+            elif part == "dense":
+                limit = args.reference_limit
+                seen = _gpu_dense_measure.measure_dense(case, device, limit, samples)
             else:
                 seen = measure.measure_sgm(case, device, samples)
         except (MemoryError, RuntimeError) as error:  # the others may still go well
@@ -177,6 +182,8 @@ def cases_of(part: str, tiny: bool) -> list[dict[str, Any]]:
         return cases.tiny_layer_cases() if tiny else cases.layer_cases()
     if part == "minimize":
         return cases.tiny_minimize_cases() if tiny else cases.minimize_cases()
+    if part == "dense":
+        return dense.tiny_dense_cases() if tiny else dense.dense_cases()
     return list(cases.TINY_SGM_CASES if tiny else cases.SGM_CASES)
 
 
@@ -187,6 +194,8 @@ def count_of(part: str, case: dict[str, Any]) -> dict[str, Any]:
     if part == "minimize":
         one = {**case, "iterations": 1}
         return {"call": counts.minimize_counts(case), "iteration": counts.sweeps_of(one)}
+    if part == "dense":
+        return dense.dense_counts(case)
     return {"sgm": counts.sgm_counts(**case)}
 
 
@@ -195,8 +204,8 @@ def shares(
 ) -> dict[str, float]:
     """Bound over time; of both bytes alone and of the larger of bytes and operations."""
     seconds: dict[str, float | None] = {}
-    if part == "layers":
-        for name in ("forward", "backward"):
+    if part in ("layers", "dense"):
+        for name in counted_passes(entry):
             seconds[name] = entry["ours"][f"{name}_s"]
             if "skipped" not in entry["graph"]:
                 seconds[f"{name}_graph"] = entry["graph"][f"{name}_s"]
@@ -215,7 +224,17 @@ def shares(
     return found
 
 
-def sgm_name(case: dict[str, Any]) -> str:
+def counted_passes(entry: dict[str, Any]) -> list[str]:
+    """Some operators have no backward pass."""
+    return [name for name in ("forward", "backward") if f"{name}_s" in entry["ours"]]
+
+
+def name_of(part: str, case: dict[str, Any]) -> str:
+    """Of a case, for tables."""
+    if part == "dense":
+        return dense.dense_name(case)
+    if part != "sgm":
+        return cases.name_of(case)
     return f"stereo {case['paths']} paths {case['width']}x{case['height']}x{case['labels']}"
 
 
@@ -231,7 +250,7 @@ def counted() -> dict[str, Any]:
     for part in PARTS:
         result[part] = []
         for case in cases_of(part, False):
-            name = sgm_name(case) if part == "sgm" else cases.name_of(case)
+            name = name_of(part, case)
             of = count_of(part, case)
             entry: dict[str, Any] = {**case, "name": name, "counted": of}
             entry["bounds"] = {
@@ -261,7 +280,7 @@ def counted_table(result: dict[str, Any]) -> str:
             for g in result["gpus"]
         ),
         "GB: as bound, as launched; steps: nodes that wait for one another",
-        f"{'case':36}{'pass':>10}{'GB':>9}{'launched':>9}{'launches':>9}{'steps':>8}"
+        f"{'case':44}{'pass':>10}{'GB':>9}{'launched':>9}{'launches':>9}{'steps':>8}"
         + "".join(f"{'ms ' + name.split()[1]:>11}" for name in names),
     ]
     for part in PARTS:
@@ -272,7 +291,7 @@ def counted_table(result: dict[str, Any]) -> str:
 
 def counted_row(entry: dict[str, Any], key: str, names: list[str]) -> str:
     c = entry["counted"][key]
-    row = f"{entry['name']:36}{key:>10}{c['bytes'] / 1e9:>9.3f}"
+    row = f"{entry['name']:44}{key:>10}{c['bytes'] / 1e9:>9.3f}"
     row += f"{c['bytes_launched'] / 1e9:>9.3f}" if "bytes_launched" in c else f"{'':9}"
     row += f"{c['launches']:>9.0f}" if "launches" in c else f"{'':9}"
     row += f"{c['chain_steps']:>8.0f}" if "chain_steps" in c else f"{'':8}"
@@ -299,6 +318,7 @@ def measured_table(result: dict[str, Any]) -> str:
         )
     if result.get("layers"):
         lines += layer_rows(result["layers"])
+    lines += [row for entry in result.get("dense", []) for row in dense_rows(entry)]
     for entry in result.get("minimize", []):
         share = entry.get("share_of_bound", {}).get("iteration_of_bound")
         lines.append(
@@ -339,6 +359,22 @@ def layer_row(e: dict[str, Any]) -> str:
     row += f"{'-' if e['peak_bytes'] is None else format(e['peak_bytes'] / 1e6, '.0f'):>7}"
     seen = (e.get("forward_launches_seen"), e.get("backward_launches_seen"))
     return row + f"{'-' if None in seen else '{}+{}'.format(*seen):>10}"
+
+
+def dense_rows(entry: dict[str, Any]) -> list[str]:
+    share, ours, plain = entry.get("share_of_bound", {}), entry["ours"], entry["reference"]
+    rows = []
+    for name in counted_passes(entry):
+        row = f"{entry['name']:44}{name:>9}{1e3 * ours[f'{name}_s']:>10.3f} ms"
+        for key, word in (
+            (f"{name}_of_bound", "of the bound"),
+            (f"{name}_graph_of_bound", "as a graph"),
+        ):
+            row += f", {share[key]:.0%} {word}" if key in share else ""
+        if f"{name}_s" in plain:
+            row += f", plain torch {plain[f'{name}_s'] / ours[f'{name}_s']:.1f} times as long"
+        rows.append(row)
+    return rows
 
 
 def sgm_row(entry: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent / "python"))
 
 import torch
+from gpu_flows import flow_jobs, slic_jobs
 from gpu_superpixels import superpixel_jobs
 
 import devices
@@ -28,7 +29,7 @@ Job = Callable[[Put], list[torch.Tensor]]
 
 # One for each number of labels that lanes hold (cuda/scanlines.cuh), and rows beyond a warp.
 ROWS = {torch.float32: (5, 40, 70, 100, 130, 300, 520), torch.float64: (5, 40, 130, 260)}
-TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-9}
+TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-9, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,11 +74,12 @@ def jobs() -> Iterator[tuple[str, Job]]:
     """(name, what to compute)."""
     for dtype in ROWS:
         kind = str(dtype).removeprefix("torch.")
-        families = (solver_jobs, row_jobs, layer_jobs, point_jobs, superpixel_jobs)
+        families = (solver_jobs, row_jobs, layer_jobs, point_jobs, superpixel_jobs, flow_jobs)
         for name, job in (found for family in families for found in family(dtype)):
             yield f"{name} {kind}", job
     yield from stereo_jobs()
     yield from picture_jobs()
+    yield from slic_jobs()
 
 
 # ---------------------------------------------------------------- minimize
