@@ -21,7 +21,7 @@ from mrfcore.ops import (
     superpixel_reference,
 )
 
-Form = Callable[..., torch.Tensor]
+Form = Callable[..., Any]  # of leaves: a tensor
 KAPPA = 36.0
 
 
@@ -37,7 +37,8 @@ class DenseRun:
         self._grad: torch.Tensor | None = None
 
     def forward(self, form: Form) -> torch.Tensor:
-        return form(*self.leaves)
+        result: torch.Tensor = form(*self.leaves)
+        return result
 
     def backward(self, result: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self._grad is None:
@@ -199,16 +200,16 @@ def _soft_superpixel(case: dict[str, Any], device: str) -> Made:
     x, cell = image_of(case, device), case["cell"]
     q = torch.softmax(torch.randn(x.shape[0], 9, *x.shape[2:], device=device), 1)
 
-    def form(module: Any) -> Form:
-        def there_and_back(x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-            with torch.device(device):  # where the reference makes its numbers of cells
-                means = module.soft_superpixel_pool(x, q, cell)
-                result: torch.Tensor = module.soft_superpixel_unpool(means, q, cell)
-                return result
+    def ours(x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        means = functional.soft_superpixel_pool(x, q, cell)
+        return functional.soft_superpixel_unpool(means, q, cell)
 
-        return there_and_back
+    def plain(x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        with torch.device(device):  # where it makes its numbers of cells
+            means = soft_superpixel_reference.soft_superpixel_pool(x, q, cell)
+            return soft_superpixel_reference.soft_superpixel_unpool(means, q, cell)
 
-    return [x, q], form(functional), form(soft_superpixel_reference)
+    return [x, q], ours, plain
 
 
 def points_of(case: dict[str, Any], device: str) -> torch.Tensor:
