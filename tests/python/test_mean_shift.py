@@ -279,6 +279,7 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...]]] = {
     "NaN": (ValueError, r"x is .*nan at \[0, 0, 0\]", (X * torch.nan, 2.0)),
     "negative kappa": (ValueError, "kappa: expected a finite number >= 0, got -1", (X, -1)),
     "kappa tensor": (ValueError, "kappa is -1.0", (X, torch.tensor(-1.0))),
+    "large kappa": (ValueError, "kappa: .*torch.float32 holds, got 1e", (X.float(), 1e39)),
     "kappa shape": (ValueError, r"kappa: .*shape \[1\]", (X, torch.ones(1))),
     "kappa type": (TypeError, "kappa: expected a finite number", (X, "2")),
     "steps": (ValueError, "steps: expected a number >= 0, got -1", (X, 2.0, -1)),

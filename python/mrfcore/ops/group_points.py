@@ -9,7 +9,7 @@ import torch
 
 from mrfcore._scalars import _checked, _integer, _threads
 from mrfcore.ops._points import check_points
-from mrfcore.ops.mean_shift import mean_shift
+from mrfcore.ops.mean_shift import _concentration, mean_shift
 
 __all__ = ["group_points"]
 
@@ -67,7 +67,7 @@ def group_points(
 def _densities(unit: torch.Tensor, kappa: float, threads: int) -> torch.Tensor:
     """Sums of weights [B, N]: what a loop of mean shift records last on its tape."""
     setup = ("sphere", 1, 1.0, threads)
-    _, tape = torch.ops.mrfcore.mean_shift(unit, unit.new_full((), kappa), True, *setup)
+    _, tape = torch.ops.mrfcore.mean_shift(unit, _concentration(kappa, unit, "kappa"), True, *setup)
     batch, _, points = unit.shape
     padded = (points + 63) // 64 * 64
     densities: torch.Tensor = tape[-batch * padded :].reshape(batch, padded)[:, :points]

@@ -157,6 +157,8 @@ def _check_scalar(name: str, value: torch.Tensor) -> None:
 def _concentration(kappa: float | torch.Tensor, points: torch.Tensor, name: str) -> torch.Tensor:
     """Without dimensions, where the points are."""
     if not isinstance(kappa, torch.Tensor):
+        if not torch.compiler.is_compiling() and kappa > torch.finfo(points.dtype).max:
+            raise ValueError(f"{name}: expected a number that {points.dtype} holds, got {kappa}")
         return points.new_full((), kappa)
     # As in torch's own operations, a CPU number may meet tensors on any device.
     if kappa.device != points.device and kappa.device.type != "cpu":
