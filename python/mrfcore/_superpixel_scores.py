@@ -121,7 +121,7 @@ def mean_colours(image: npt.ArrayLike, ids: npt.ArrayLike) -> npt.NDArray[Any]:
         ValueError, TypeError: not such arrays.
     """
     pixels, dense = to_numpy("image", image), _dense(_map("ids", ids))
-    if pixels.ndim not in (2, 3) or pixels.shape[:2] != dense.shape:
+    if pixels.ndim not in (2, 3) or pixels.shape[:2] != dense.shape or pixels.size == 0:
         raise ValueError(
             f"image: expected [H, W] or [H, W, C] as ids {list(dense.shape)}, got shape "
             f"{list(pixels.shape)}"

@@ -11,6 +11,7 @@ Pooling over superpixels, with gradients, is in `mrfcore.nn.functional`.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ def slic(
         color_space,
         threads,
     )
-    if type(image).__module__.partition(".")[0] == "torch":
+    if _is_tensor(image):
         from mrfcore.ops.slic import slic_of_tensor
 
         return slic_of_tensor(image, options)
@@ -161,6 +162,12 @@ def slic_of_array(
     counts = np.empty(image.shape[0], np.int32)
     _core.slic(features, num, weight, iterations, connected, smallest, threads, ids, counts)
     return ids
+
+
+def _is_tensor(image: object) -> bool:
+    """Of torch, or a subclass of its tensors; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
 
 
 def check_slic_image(

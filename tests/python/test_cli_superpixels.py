@@ -160,3 +160,5 @@ def test_scores_refuse() -> None:
         superpixels.boundary_recall(ids, ids, radius=-1)
     with pytest.raises(ValueError, match=r"image: expected \[H, W\] or \[H, W, C\]"):
         superpixels.mean_colours(np.zeros((5, 5)), ids)
+    with pytest.raises(ValueError, match=r"image: expected \[H, W\] or .*, 0\]"):
+        superpixels.mean_colours(np.zeros((*ids.shape, 0)), ids)

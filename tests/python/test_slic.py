@@ -279,6 +279,12 @@ def test_tensors() -> None:
     assert torch.equal(
         torch.compile(functional.slic, backend="eager", fullgraph=True)(batch, 30), ids
     )
+
+    class Picture(torch.Tensor):
+        """As the tensors of torchvision."""
+
+    kind = batch.float().div(255).as_subclass(Picture)
+    assert torch.equal(superpixels.slic(kind, 30).as_subclass(torch.Tensor), ids)
     pooled = functional.superpixel_pool(batch.float(), ids)
     assert pooled.shape == (3, 3, int(ids.max()) + 1)
 

@@ -35,7 +35,7 @@ def soft_superpixel_pool(
         border: what happens to associations with cells outside the image. "zero": they get lost.
             "renorm": those with cells inside are divided by their sum, which is what a softmax
             gives whose logits of slots outside are -inf; a pixel without any counts for nothing.
-        eps: added to the sum of weights, >= 0.
+        eps: added to the sum of weights, >= 0; with 0, cells without any weight are NaN.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
     Returns:
