@@ -49,8 +49,8 @@ void check(const double* points, int64_t count, int64_t dims, const double* seed
     fail("points has shape [" + std::to_string(count) + ", " + std::to_string(dims) +
          "], expected at least one point of one dimension");
   }
-  if (!(options.bandwidth > 0 && std::isfinite(options.bandwidth))) {
-    fail("bandwidth is " + std::to_string(options.bandwidth) + ", expected a finite number > 0");
+  if (!(options.bandwidth >= 1e-150 && options.bandwidth <= 1e150)) {  // nor may its square be 0
+    fail("bandwidth is " + std::to_string(options.bandwidth) + ", expected 1e-150 .. 1e150");
   }
   if (options.max_iterations < 0) {
     fail("max_iterations is " + std::to_string(options.max_iterations) + ", expected >= 0");

@@ -10,7 +10,6 @@ Differentiable mean shift, in which all points move, is `mrfcore.nn.functional.m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,8 +46,8 @@ class MeanShift:
     one, tensors on the CPU included; arrays on a GPU are refused, as scikit-learn does.
 
     Args:
-        bandwidth: radius of the flat kernel, standard deviation of the Gaussian, > 0; None:
-            `estimate_bandwidth` of the points.
+        bandwidth: radius of the flat kernel, standard deviation of the Gaussian, in [1e-150,
+            1e150]; None: `estimate_bandwidth` of the points.
         kernel: "flat": 1 up to the bandwidth; "gaussian": exp(-d^2 / (2 bandwidth^2)), cut off at
             six bandwidths.
         seeds: [S, D] where to start; None: at every point, or with `bin_seeding` at every bin.
@@ -115,8 +114,8 @@ class MeanShift:
             width = estimate_bandwidth(x)
             if width == 0:
                 raise ValueError("bandwidth: the estimate for these points is 0; give one")
-        self.bandwidth_ = _checked(
-            "bandwidth", width, lambda b: b > 0 and math.isfinite(b), "a finite number > 0"
+        self.bandwidth_ = _checked(  # the square is neither 0 nor infinite
+            "bandwidth", width, lambda b: 1e-150 <= b <= 1e150, "a number in [1e-150, 1e150]"
         )
         seeds = self._seeds(x)
         modes, mass = np.empty_like(seeds), np.empty(len(seeds))
@@ -156,6 +155,8 @@ class MeanShift:
         _choice("kernel", self.kernel, ("flat", "gaussian"))
         if _integer("max_iter", self.max_iter) < 0:
             raise ValueError(f"max_iter: expected a number >= 0, got {self.max_iter}")
+        if _integer("min_bin_freq", self.min_bin_freq) < 1:
+            raise ValueError(f"min_bin_freq: expected a number >= 1, got {self.min_bin_freq}")
         tolerance = _checked("tolerance", self.tolerance, lambda t: t >= 0, "a number >= 0")
         return self.max_iter, tolerance, _threads(self.threads)
 
@@ -169,9 +170,8 @@ class MeanShift:
             return seeds
         if not _flag("bin_seeding", self.bin_seeding):
             return x
-        least = _integer("min_bin_freq", self.min_bin_freq)
         bins, counts = np.unique(np.round(x / self.bandwidth_), axis=0, return_counts=True)
-        seeds = bins[counts >= least] * self.bandwidth_
+        seeds = bins[counts >= self.min_bin_freq] * self.bandwidth_
         return x if len(seeds) == len(x) else np.ascontiguousarray(seeds)
 
 
@@ -188,7 +188,9 @@ def estimate_bandwidth(
     """
     x = _points("points", points)
     share = _checked("quantile", quantile, lambda q: 0 <= q <= 1, "a number in [0, 1]")
-    if n_samples is not None and _integer("n_samples", n_samples) < len(x):
+    if n_samples is not None and _integer("n_samples", n_samples) < 1:
+        raise ValueError(f"n_samples: expected None or a number >= 1, got {n_samples}")
+    if n_samples is not None and n_samples < len(x):
         x = x[np.random.default_rng(seed).permutation(len(x))[:n_samples]]
     rank = max(1, int(len(x) * share)) - 1  # the point itself is its own first neighbour
     total = 0.0
@@ -203,7 +205,7 @@ def _points(name: str, values: npt.ArrayLike) -> _Floats:
             f"{name}: is on a GPU; clustering runs on the CPU, and copies nothing there unasked: "
             f"pass {name}.cpu()"
         )
-    x = np.ascontiguousarray(values, dtype=np.float64)
+    x = np.ascontiguousarray(_arrays.to_numpy(name, values), dtype=np.float64)
     if x.ndim != 2 or x.size == 0:
         raise ValueError(f"{name}: expected [N, D], neither of them 0, got shape {list(x.shape)}")
     if not np.isfinite(x).all():

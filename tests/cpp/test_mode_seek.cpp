@@ -125,6 +125,8 @@ TEST(ModeSeek, ErrorsNameTheArgument) {
   ModeSeekOptions options;
   options.bandwidth = 0;
   expect_error<std::invalid_argument>([&] { seek(x, 1, options); }, {"bandwidth is 0"});
+  options.bandwidth = 1e-200;
+  expect_error<std::invalid_argument>([&] { seek(x, 1, options); }, {"expected 1e-150 .. 1e150"});
   options.bandwidth = 1;
   options.max_iterations = -1;
   expect_error<std::invalid_argument>([&] { seek(x, 1, options); }, {"max_iterations is -1"});

@@ -88,6 +88,9 @@ def test_estimate_bandwidth() -> None:
     assert estimate_bandwidth(x, quantile=0) == 0
     assert estimate_bandwidth(x, n_samples=60) == estimate_bandwidth(x)
     assert estimate_bandwidth(x, n_samples=20, seed=1) != estimate_bandwidth(x, n_samples=20)
+    for bad in (0, -5):
+        with pytest.raises(ValueError, match=f"n_samples: expected None or .* >= 1, got {bad}"):
+            estimate_bandwidth(x, n_samples=bad)
 
 
 def test_separated_clusters_are_recovered() -> None:
@@ -131,7 +134,9 @@ BAD: dict[str, tuple[str, dict[str, Any], Any]] = {
     "shape": (r"points: expected \[N, D\].*got shape \[3\]", {}, X[:, 0]),
     "empty": (r"points: expected \[N, D\].*got shape \[0, 2\]", {}, X[:0]),
     "NaN": ("points: expected finite numbers, got .*nan.* at row 1", {}, [[0.0], [np.nan]]),
-    "bandwidth": ("bandwidth: expected a finite number > 0, got 0", {"bandwidth": 0}, X),
+    "bandwidth": (r"bandwidth: expected a number in \[1e-150, .*got 0", {"bandwidth": 0}, X),
+    "tiny bandwidth": ("bandwidth: .*got 1e-200", {"bandwidth": 1e-200}, X),  # its square is 0
+    "bins": ("min_bin_freq: expected a number >= 1, got 0", {"min_bin_freq": 0}, X),
     "no spread": ("bandwidth: the estimate for these points is 0", {}, X),
     "kernel": ("kernel: expected one of 'flat', 'gaussian'", {"kernel": "box"}, X),
     "max_iter": ("max_iter: expected a number >= 0, got -1", {"max_iter": -1}, X),
@@ -162,3 +167,9 @@ def test_the_page() -> None:
     text = (ROOT / "docs" / "operators" / "cluster_mean_shift.md").read_text()
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(compile(snippet, "snippet", "exec"), {})
+
+
+def test_bad_points() -> None:
+    for points in (X + 1j, [["a", "b"]], [[1.0], [1.0, 2.0]], None):
+        with pytest.raises(TypeError, match=r"^points: expected"):
+            MeanShift(bandwidth=1.0).fit(points)

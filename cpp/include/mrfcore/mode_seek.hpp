@@ -13,7 +13,7 @@ enum class ModeKernel {
 
 struct ModeSeekOptions {
   ModeKernel kernel = ModeKernel::Flat;
-  double bandwidth = 1.0;               ///< finite, > 0
+  double bandwidth = 1.0;               ///< 1e-150 .. 1e150
   int max_iterations = 300;             ///< >= 0
   double tolerance = 1e-3;              ///< >= 0; stop after a move of at most this many bandwidths
   int threads = 0;                      ///< 0: MRFCORE_NUM_THREADS, else OpenMP's default
