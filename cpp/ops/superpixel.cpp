@@ -72,9 +72,8 @@ class RunMap {
     const int64_t rows = map.batch * map.height, pixels = map.height * map.width;
     std::vector<int64_t> offsets(static_cast<size_t>(rows) + 1);
     const cpu::IdRange range = runs_kernels().count(args, offsets.data());
+    check_range(range, map.num > 0 ? map.num : most_ids(pixels));
     const int64_t num = map.num > 0 ? map.num : range.highest + 1;
-    if (map.num == 0) check_range(range, most_ids(pixels));
-    check_range(range, num);
     add_up(offsets);
     runs_.resize(static_cast<size_t>(offsets.back()));
     runs_kernels().fill(args, offsets.data(), runs_.data());
