@@ -25,9 +25,10 @@ def superpixel_pool(
 ) -> torch.Tensor:
     """Mean, sum or maximum of `x` over every superpixel (Eq 4.13, the sparse encoder).
 
-    O(C H W) time; beside the result, memory for the runs of equal ids of a row and a quarter of
-    four planes at most. Sums have one order: the same bits for any number of threads. On a GPU the
-    order is another, the same every time; memory is 8 bytes a pixel and 20 a superpixel.
+    O(C H W) time; beside the result, 12 bytes for each run of equal ids in a row, 4 for each
+    superpixel, and for each thread one plane of x or 4 S values at most. Sums have one order: the
+    same bits for any number of threads. On a GPU the order is another, the same every time; memory
+    is 8 bytes a pixel and 20 a superpixel.
 
     Args:
         x: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.

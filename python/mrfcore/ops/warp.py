@@ -39,7 +39,8 @@ def warp(
     gradient or a flow that is not finite come back as NaN.
 
     Args:
-        image: [B, C, H, W] on the CPU or a GPU.
+        image: [B, C, H, W] on the CPU or a GPU. It should be finite: a pixel of weight zero is read
+            all the same, also for what lies outside, and so passes NaN or infinity on as NaN.
         flow: [B, 2, H', W'] on the same device, in pixels, x first; the result has its size. A flow
             that is not finite samples NaN.
         padding: outside the image "zeros", or the nearest pixel of the border, "replicate".
