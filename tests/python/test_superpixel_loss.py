@@ -244,7 +244,12 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
         {},
     ),
     "no tensor": (TypeError, "q: expected a tensor", (F, None), {}),
-    "q": (ValueError, r"q: expected shape \[1, 9, 4, 5\].*got \[1, 8, 4, 5\]", (F, Q[:, :8]), {}),
+    "q": (
+        ValueError,
+        r"q: expected shape \[1, 9, 4, 5\] with features .*\[1, 8, 4, 5\]",
+        (F, Q[:, :8]),
+        {},
+    ),
     "cell": (ValueError, "cell: expected a number >= 1, got 0", (F, Q, 0), {}),
     "distance": (ValueError, "distance: expected one of .*'ce'", (F, Q), {"distance": "ce"}),
     "border": (ValueError, "border: expected one of .*'mask'", (F, Q), {"border": "mask"}),

@@ -8,7 +8,11 @@ import math
 import torch
 
 from mrfcore._scalars import _checked, _choice
-from mrfcore.ops.soft_superpixel import soft_superpixel_pool, soft_superpixel_unpool
+from mrfcore.ops.soft_superpixel import (
+    _check_associations,
+    soft_superpixel_pool,
+    soft_superpixel_unpool,
+)
 from mrfcore.ops.superpixel import _check_values, check_mask
 
 __all__ = ["superpixel_loss"]
@@ -69,6 +73,7 @@ def superpixel_loss(
     _check_values("q", q, 4, "[B, 9, H, W]")
     dtype = torch.float64 if torch.float64 in (features.dtype, q.dtype) else torch.float32
     f, weights = features.to(dtype), q.to(dtype)
+    _check_associations(weights, f.shape[0], f.shape[2:], "features", f)
     _choice("distance", distance, ("cross_entropy", "l2"))
     _choice("reduction", reduction, ("mean", "sum", "none"))
     _checked("eps", eps, lambda e: 0 < e < math.inf, "a finite number > 0")
