@@ -116,7 +116,7 @@ clean: ## Remove what was built, not the virtual environment
 
 $(VENV)/.tools: Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install 'pip>=23.1' 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.24' ninja
+	$(PIP) install 'pip>=23.1' 'scikit-build-core>=0.11' 'nanobind>=2.4' 'cmake>=3.26' ninja
 	touch $@
 
 # Not editable: tests and demo see exactly what a user's `pip install .` gives. The build directory

@@ -6,8 +6,8 @@
 >>> r.labels, r.energy, r.lower_bound
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
-`viz`, `scene`, `degrade`, `filtering`, `superpixels`, and, where torch is installed, `nn` and
-`ops`.
+`viz`, `scene`, `degrade`, `filtering`, `superpixels`, `cluster`, `cuda`, and, where torch is
+installed, `nn` and `ops`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from mrfcore.potentials import (  # noqa: E402
 )
 
 _SUBMODULES = (
+    "cluster",
+    "cuda",
     "datasets",
     "degrade",
     "demo",

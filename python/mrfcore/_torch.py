@@ -12,7 +12,7 @@ def require_torch(module: str) -> None:
     """Raise ImportError with the remedy unless torch is installed; does not import torch."""
     if importlib.util.find_spec("torch") is None:
         raise ImportError(
-            f"{module} needs PyTorch, which is not installed: pip install 'mrfcore[torch]' "
+            f"{module} needs PyTorch, which is not installed: pip install torch "
             "(everything outside mrfcore.ops and mrfcore.nn works without it)",
             name="torch",
         )

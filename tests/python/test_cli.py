@@ -331,7 +331,7 @@ def test_debug_shows_the_traceback(files, tmp_path) -> None:
         (KeyboardInterrupt(), 130, ["stopped"]),
         (MemoryError("needs 1 GiB"), 1, ["out of memory", "1 GiB"]),
         (RuntimeError("a bug\nin two lines"), 1, ["RuntimeError: a bug in two lines", "--debug"]),
-        (ImportError("pip install 'mrfcore[demo]'"), 2, ["mrfcore[demo]"]),
+        (ImportError("pip install scikit-image"), 2, ["scikit-image"]),
         (PermissionError(13, "Permission denied", "x.png"), 2, ["x.png: Permission denied"]),
     ],
 )

@@ -115,7 +115,7 @@ def motorcycle() -> StereoPair:
         images: Any = importlib.import_module("skimage.data")
     except ImportError:
         raise ImportError(
-            "the motorcycle pair comes with scikit-image: pip install 'mrfcore[demo]'"
+            "the motorcycle pair comes with scikit-image: pip install scikit-image"
         ) from None
     left, right, disparity = images.stereo_motorcycle()
     valid = np.isfinite(disparity)

@@ -15,6 +15,7 @@ from mrfcore._torch import require_torch
 
 require_torch("mrfcore.nn")
 
+from mrfcore.nn import functional  # noqa: E402
 from mrfcore.nn.edge_weights import EdgeWeights  # noqa: E402
 from mrfcore.nn.filter_flow import FilterFlow, Warp  # noqa: E402
 from mrfcore.nn.layers import ISGMR, SGM, TRWP, LoopyBP, MeanField  # noqa: E402
@@ -46,5 +47,6 @@ __all__ = [
     "SuperpixelPool",
     "SuperpixelUnpool",
     "Warp",
+    "functional",
     "soft_argmin",
 ]

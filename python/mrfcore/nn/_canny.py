@@ -24,7 +24,7 @@ def _canny(grey: torch.Tensor, sigma: float, low: float, high: float) -> torch.T
         from skimage.feature import canny
     except ModuleNotFoundError as error:
         raise ImportError(
-            "kind 'canny' needs scikit-image, which is not installed: pip install 'mrfcore[canny]'",
+            "kind 'canny' needs scikit-image, which is not installed: pip install scikit-image",
             name="skimage",
         ) from error
     images = grey.to(torch.float64).numpy()

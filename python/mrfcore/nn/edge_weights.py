@@ -24,8 +24,8 @@ class EdgeWeights(torch.nn.Module):
     - "exponential": floor + (1 - floor) exp(-g / scale), g the root of the mean squared difference
       of the channels along the edge; that of `mrfcore.stereo.exponential_weights`. Differentiable.
     - "canny": 1 - |e_i - e_j| with e = 1 on Canny edges and 0 elsewhere: no smoothing between an
-      edge pixel and its neighbours off the edge. The edges are scikit-image's (extra:
-      mrfcore[canny]), of the luma; no gradient goes to the image.
+      edge pixel and its neighbours off the edge. The edges are scikit-image's, of
+      the luma; no gradient goes to the image.
 
     The weights may be multiplied by a learned scalar: `learn_weight=True` of the layers.
 
