@@ -37,7 +37,7 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.asarray(x)
     elif getattr(x, "requires_grad", False):
         raise TypeError(
-            f"{name}: requires a gradient, which minimize() does not give; pass {name}.detach()"
+            f"{name}: requires a gradient, which is not given here; pass {name}.detach()"
         )
     elif hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
         array = _from_dlpack(name, x)

@@ -10,6 +10,7 @@ Differentiable mean shift, in which all points move, is `mrfcore.nn.functional.m
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,8 +49,8 @@ class MeanShift:
     Args:
         bandwidth: radius of the flat kernel, standard deviation of the Gaussian, in [1e-150,
             1e150]; None: `estimate_bandwidth` of the points.
-        kernel: "flat": 1 up to the bandwidth; "gaussian": exp(-d^2 / (2 bandwidth^2)), cut off at
-            six bandwidths.
+        kernel: "flat": 1 up to the bandwidth (what `mean_shift_euclid` calls "epanechnikov", by the
+            density it climbs); "gaussian": exp(-d^2 / (2 bandwidth^2)), cut off at six bandwidths.
         seeds: [S, D] where to start; None: at every point, or with `bin_seeding` at every bin.
         bin_seeding: start at the corners, one bandwidth apart, that at least `min_bin_freq` points
             round to: fewer seeds.
@@ -99,13 +100,23 @@ class MeanShift:
             setattr(self, _choice("parameter", name, _PARAMETERS), value)
         return self
 
+    def __repr__(self) -> str:
+        """The constructor's call with what is not its default, as scikit-learn shows it."""
+        defaults = inspect.signature(type(self)).parameters
+        given = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if repr(value) != repr(defaults[name].default)  # arrays are not to be compared
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def fit(self, points: npt.ArrayLike, y: object = None) -> MeanShift:  # noqa: ARG002
         """Find the clusters of points [N, D].
 
         Raises:
             ValueError: wrong shape or value; the message names the argument. No seed has a point
                 around it.
-            TypeError: points or seeds are on a GPU.
+            TypeError: points or seeds are on a GPU, or require a gradient.
         """
         x = _points("points", points)
         options = self._options()

@@ -125,6 +125,8 @@ def test_parameters() -> None:
     model = MeanShift(bandwidth=2.0)
     assert MeanShift(**model.get_params()).get_params() == model.get_params()
     assert model.set_params(kernel="gaussian", max_iter=1).fit(blobs(50, 2, 2)).n_iter_ <= 1
+    assert repr(model) == "MeanShift(bandwidth=2.0, kernel='gaussian', max_iter=1)"
+    assert repr(MeanShift(seeds=np.zeros((1, 2)))) == "MeanShift(seeds=array([[0., 0.]]))"
     with pytest.raises(ValueError, match="parameter: expected one of 'bandwidth'"):
         model.set_params(width=1)
 
@@ -173,3 +175,9 @@ def test_bad_points() -> None:
     for points in (X + 1j, [["a", "b"]], [[1.0], [1.0, 2.0]], None):
         with pytest.raises(TypeError, match=r"^points: expected"):
             MeanShift(bandwidth=1.0).fit(points)
+
+
+def test_points_with_a_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"^points: requires a gradient, .*pass points\.detach"):
+        MeanShift(bandwidth=1.0).fit(torch.zeros(3, 2, requires_grad=True))

@@ -181,7 +181,7 @@ def test_vmap_and_grad() -> None:
 def test_no_second_derivative() -> None:
     x = draw(1, 3, 9).requires_grad_()
     (g,) = torch.autograd.grad(pairwise_margin_loss(x, groups(1, 9)), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="second derivatives"):
+    with pytest.raises(RuntimeError, match="_loss: there are no second derivatives"):
         g.sum().backward()
 
 
@@ -206,7 +206,13 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
     "normalise": (ValueError, "normalise: expected one of 'N', 'sum'", (X, Y), {"normalise": "n"}),
     "reduction": (ValueError, "reduction: expected one of", (X, Y), {"reduction": "all"}),
     "weights": (ValueError, "weights is -1", (X, Y), {"weights": -torch.ones(1, 3)}),
-    "sample": (ValueError, "count: expected a number >= 1, got 0", (X, Y), {"sample": 0}),
+    "learned weights": (
+        TypeError,
+        r"weights: requires a gradient.*pass weights\.detach\(\)",
+        (X, Y),
+        {"weights": torch.ones(1, 3, requires_grad=True)},
+    ),
+    "sample": (ValueError, "sample: expected None, a number >= 1 .*got 0", (X, Y), {"sample": 0}),
     "far index": (
         ValueError,
         r"sample: expected indices in 0\.\.2, got 3",
@@ -228,6 +234,13 @@ def test_bad_input(case: str) -> None:
     error, message, args, options = BAD[case]
     with pytest.raises(error, match=message):
         pairwise_margin_loss(*args, **options)
+
+
+def test_weights_of_a_network_without_gradients() -> None:
+    weights = torch.full((1, 3), 2.0, requires_grad=True)
+    with torch.no_grad():  # as in validation: nobody could miss them
+        got = pairwise_margin_loss(X, Y, weights=weights)
+    assert got == pairwise_margin_loss(X, Y, weights=weights.detach())
 
 
 @pytest.mark.parametrize(

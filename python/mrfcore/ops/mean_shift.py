@@ -83,7 +83,8 @@ def mean_shift_euclid(
 
     `mean_shift` without the sphere: nothing is normalised, and K_ij is
     exp(-|x_i - x_j|^2 / (2 b^2)) ("gaussian"), or 1 where |x_i - x_j| <= b and 0 elsewhere
-    ("epanechnikov": the mean shift that climbs a density of Epanechnikov kernels, Eq C.3).
+    ("epanechnikov": the mean shift that climbs a density of Epanechnikov kernels, Eq C.3; the
+    weights are those that `mrfcore.cluster.MeanShift` calls "flat").
 
     Args:
         x: [B, D, N] or [B, D, H, W], as for `mean_shift`.
@@ -252,10 +253,10 @@ class _Backward(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(_: Any, *grads: Any) -> Any:
+    def backward(_: Any, *grads: Any) -> Any:  # noqa: ARG004
         raise RuntimeError(
-            "mean_shift: second derivatives (double backward, create_graph=True) are not given; "
-            f"got {len(grads)} gradients of gradients"
+            "mean_shift: there are no second derivatives: its gradient, taken with "
+            "create_graph=True, was differentiated again"
         )
 
     @staticmethod

@@ -48,7 +48,7 @@ def pairwise_margin_loss(
         labels: integers [B, N] or [B, H, W], any values.
         alpha: margin in [0, 1].
         weights: w_i >= 0 like labels; None: 1 / (number of points with that label in the item), so
-            that all groups weigh alike. They have no gradient.
+            that all groups weigh alike. They get no gradient: detach those of a network.
         sample: None: all points; a number: so many drawn from each item by `sample_points`; or
             indices [B, n] that it returned. Weights None count sampled points.
         neg_weight: >= 0.
@@ -77,6 +77,10 @@ def pairwise_margin_loss(
     points, groups = x.flatten(2).to(dtype), labels.flatten(1).long()
     if weights is not None:
         _check_like("weights", weights, x, floating=True)
+        if torch.is_grad_enabled() and weights.requires_grad:
+            raise TypeError(
+                "weights: requires a gradient, which this loss does not give; pass weights.detach()"
+            )
         weights = weights.detach().flatten(1).to(dtype)
     if sample is not None:
         at = _indices(sample, groups, ignore, generator)
@@ -156,7 +160,11 @@ def _indices(
     sample: int | torch.Tensor, groups: torch.Tensor, ignore: int, generator: Any
 ) -> torch.Tensor:
     if not isinstance(sample, torch.Tensor):
-        return sample_points(groups, _integer("sample", sample), ignore=ignore, generator=generator)
+        if _integer("sample", sample) < 1:
+            raise ValueError(
+                f"sample: expected None, a number >= 1 or indices [B, n], got {sample}"
+            )
+        return sample_points(groups, sample, ignore=ignore, generator=generator)
     if sample.device != groups.device:
         raise TypeError(
             f"sample: expected a tensor on {groups.device} as x, got one on {sample.device}"
@@ -246,10 +254,10 @@ class _Scale(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(_: Any, *grads: Any) -> Any:
+    def backward(_: Any, *grads: Any) -> Any:  # noqa: ARG004
         raise RuntimeError(
-            "pairwise_margin_loss: second derivatives (double backward, create_graph=True) are "
-            f"not given; got {len(grads)} gradients of gradients"
+            "pairwise_margin_loss: there are no second derivatives: its gradient, taken with "
+            "create_graph=True, was differentiated again"
         )
 
 

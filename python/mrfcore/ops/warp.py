@@ -302,10 +302,10 @@ class _Gradient(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(_: Any, *grads: Any) -> Any:
+    def backward(_: Any, *grads: Any) -> Any:  # noqa: ARG004
         raise RuntimeError(
-            "warp: second derivatives (double backward, create_graph=True) are not given; got "
-            f"{len(grads)} gradients of gradients"
+            "warp: there are no second derivatives: its gradient, taken with create_graph=True, "
+            "was differentiated again"
         )
 
     @staticmethod
