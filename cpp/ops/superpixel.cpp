@@ -54,11 +54,16 @@ void require(const char* name, const void* data) {
   if (data == nullptr) fail(std::string(name) + " has no data");
 }
 
-void check_range(const cpu::IdRange& range, int64_t num) {
+void check_range(const cpu::IdRange& range, int64_t num, int64_t pixels) {
   if (range.lowest >= 0 && range.highest < num) return;
   const bool low = range.lowest < 0;
+  std::string hint = "negative ids: relabel them first";
+  if (!low) hint = "ids that are sparse: relabel them first";
+  if (!low && range.highest < pixels)
+    hint = "num, how many superpixels there are, must be at least " +
+           std::to_string(range.highest + 1);
   fail("ids: " + std::to_string(low ? range.lowest : range.highest) + " is there, expected 0.." +
-       std::to_string(num - 1) + " (ids that are sparse or negative: relabel them first)");
+       std::to_string(num - 1) + " (" + hint + ")");
 }
 
 /// What largest id + 1 may be where the caller does not say it: memory grows with it.
@@ -72,7 +77,7 @@ class RunMap {
     const int64_t rows = map.batch * map.height, pixels = map.height * map.width;
     std::vector<int64_t> offsets(static_cast<size_t>(rows) + 1);
     const cpu::IdRange range = runs_kernels().count(args, offsets.data());
-    check_range(range, map.num > 0 ? map.num : most_ids(pixels));
+    check_range(range, map.num > 0 ? map.num : most_ids(pixels), pixels);
     const int64_t num = map.num > 0 ? map.num : range.highest + 1;
     add_up(offsets);
     runs_.resize(static_cast<size_t>(offsets.back()));
@@ -124,6 +129,18 @@ class RunMap {
   cpu::SuperpixelArgs args_{};
 };
 
+/// bad_alloc where a thread would not get its partial sums: kernels cannot say so, they abort. Four
+/// channels at a time have 16 parts and a total a superpixel, or only that.
+template <class T>
+void expect_thread_memory(const cpu::SuperpixelArgs& args) {
+  constexpr int64_t kFew = int64_t{1} << 20;
+  const int64_t bytes =
+      args.num * 4 * (args.interleaved ? 17 : 1) * static_cast<int64_t>(sizeof(T));
+  if (bytes <= kFew) return;
+  const int64_t all = bytes * std::min<int64_t>(args.threads, args.batch * args.channels);
+  release(allocate_zeroed(all), all);
+}
+
 template <class T>
 void fresh(const SuperpixelMap& map, int64_t channels, const T* out) {
   prefer_huge_pages(
@@ -154,6 +171,7 @@ void superpixel_pool(const SuperpixelMap& map, int64_t channels, const T* x,
   require("x", x);
   require("z", z);
   const RunMap runs(map, nullptr, channels, threads);
+  expect_thread_memory<T>(runs.args());
   kernels<T>().pool(runs.args(), x, reduce, z, winners);
 }
 
@@ -164,6 +182,7 @@ void superpixel_unpool(const SuperpixelMap& map, int64_t channels, const T* z, b
   require("z", z);
   require("out", out);
   const RunMap runs(map, nullptr, channels, threads);
+  expect_thread_memory<T>(runs.args());
   fresh(map, channels, out);
   kernels<T>().unpool(runs.args(), z, divide, out);
 }
@@ -175,6 +194,7 @@ void superpixel_consistency(const SuperpixelMap& map, int64_t channels, const T*
   require("x", x);
   require("out", out);
   const RunMap runs(map, options.valid, channels, options.threads);
+  expect_thread_memory<T>(runs.args());
   fresh(map, channels, out);
   kernels<T>().consistency(runs.args(), x, options.empty == NoValidPixel::Keep, options.adjoint,
                            out);

@@ -161,6 +161,15 @@ def test_limits() -> None:
     assert superpixel_pool(x, unique).shape == (2, 3, 72)  # num from the ids
 
 
+@pytest.mark.parametrize("id_type", [torch.uint8, torch.int8, torch.int16])
+def test_narrow_ids(id_type: Any) -> None:
+    ids = noise(2, 9, 11, 100)
+    x, z, narrow = values(2, 3, 9, 11), values(2, 3, 100), ids.to(id_type)
+    assert torch.equal(superpixel_pool(x, narrow), superpixel_pool(x, ids))
+    assert torch.equal(superpixel_unpool(z, narrow), superpixel_unpool(z, ids))
+    assert torch.equal(logit_consistency(x, narrow), logit_consistency(x, ids))
+
+
 def test_a_tie_of_maxima_goes_to_the_first_pixel() -> None:
     x = torch.zeros(1, 1, 40, 50).requires_grad_()
     ids = torch.ones(1, 40, 50, dtype=torch.int64)
@@ -290,6 +299,26 @@ def test_strided_inputs() -> None:
     assert torch.equal(superpixel_pool(x, turned), superpixel_pool(x, ids))
 
 
+def test_too_many_superpixels_for_the_memory_there_is() -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    program = """
+import resource, torch
+from mrfcore.nn.functional import superpixel_pool
+x, ids = torch.ones(2, 1, 2, 2), torch.zeros(2, 2, 2, dtype=torch.int64)
+superpixel_pool(x, ids, 4, threads=2)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + 1_700_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    superpixel_pool(x, ids, 2**26, threads=2)  # the result and counts fit, partial sums do not
+except MemoryError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "refused\n", done.stderr
+
+
 # ---------------------------------------------------------------- bad input
 
 X, IDS = torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
@@ -307,8 +336,28 @@ X, IDS = torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
         (lambda: superpixel_pool(X, IDS[:1]), ValueError, r"ids: expected shape \[2, 4, 5\]"),
         (lambda: superpixel_pool(X, IDS, 0), ValueError, "num: expected a number >= 1"),
         (lambda: superpixel_pool(X, IDS, 1.5), TypeError, "num: expected an integer"),
-        (lambda: superpixel_pool(X, IDS + 4, 4), ValueError, r"ids: 4 is there, expected 0\.\.3"),
-        (lambda: superpixel_pool(X, IDS - 7, 4), ValueError, r"ids: -7 is there, expected 0\.\.3"),
+        (
+            lambda: superpixel_pool(X, IDS + 4, 4),
+            ValueError,
+            r"ids: 4 is there, expected 0\.\.3 \(num, .*, must be at least 5\)",
+        ),
+        (
+            lambda: superpixel_pool(X, IDS - 7, 4),
+            ValueError,
+            r"ids: -7 is there, expected 0\.\.3 \(negative ids: relabel",
+        ),
+        (lambda: superpixel_pool(X, IDS + 20, 4), ValueError, r"0\.\.3 \(ids that are sparse: re"),
+        (lambda: superpixel_pool(X, IDS.bool(), 4), TypeError, "ids: expected int32 or int64"),
+        (
+            lambda: logit_consistency(X[:1], IDS[0].numpy()),
+            TypeError,
+            r"ids: .* got ndarray; pass torch\.from_numpy\(ids\)\[None\]$",
+        ),
+        (
+            lambda: superpixel_unpool(X[..., 0], IDS.numpy()),
+            TypeError,
+            r"got ndarray; pass torch\.from_numpy\(ids\)$",
+        ),
         (
             lambda: superpixel_pool(X, IDS - 1),
             ValueError,
