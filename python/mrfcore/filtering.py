@@ -103,14 +103,16 @@ def mean_shift_segment(
     tolerance: float = 1.0,
     levels: int = 0,
     color_space: str = "rgb",
+    join_radius: float | None = None,
     min_size: int = 20,
     threads: int | None = None,
 ) -> Any:
     """Regions of an image after `mean_shift_filter`.
 
-    Neighbours (4) whose filtered colours are at most `color_radius` apart belong together, so a
-    region may drift. Regions of fewer than `min_size` pixels join the neighbour with the nearest
-    mean colour, smallest first.
+    Neighbours (4) whose filtered colours are at most `join_radius` apart belong together. A region
+    may drift: where colours change little from pixel to pixel, as along a soft edge, it runs on,
+    the farther the larger that radius. Regions of fewer than `min_size` pixels join the neighbour
+    with the nearest mean colour, smallest first.
 
     Args:
         image: see `mean_shift_filter`; on a GPU it is filtered there and joined on the CPU.
@@ -121,6 +123,8 @@ def mean_shift_segment(
         tolerance: see `mean_shift_filter`.
         levels: see `mean_shift_filter`.
         color_space: see `mean_shift_filter`; colours are compared there.
+        join_radius: > 0, in the units of `color_radius`; None: half of it, with which regions agree
+            best with those that people see (measured: docs/operators/mean_shift_filter.md).
         min_size: pixels, >= 1.
         threads: see `mean_shift_filter`.
 
@@ -137,10 +141,15 @@ def mean_shift_segment(
     options = _options(
         spatial_radius, color_radius, kernel, iterations, tolerance, levels, color_space, threads
     )
+    if join_radius is None:
+        reach = 0.5 * options.color_radius
+    else:
+        reach = number("join_radius", join_radius, strict=True)
+    joining = (reach, least, options.space)
     _refuse_gradient(image)
     if on_device(image):
-        return _segmented_on_device(image, options, least)
-    ids = [_regions(_filtered(item, options), options, least) for item in _items(image, options)]
+        return _segmented_on_device(image, options, joining)
+    ids = [_regions(_filtered(item, options), *joining) for item in _items(image, options)]
     return like(image)(np.stack(ids) if np.ndim(image) == 4 else ids[0])
 
 
@@ -202,7 +211,7 @@ def _items(image: Any, options: Any) -> list[npt.NDArray[Any]]:
     return items
 
 
-def _segmented_on_device(image: Any, options: Any, min_size: int) -> Any:
+def _segmented_on_device(image: Any, options: Any, joining: tuple[float, int, Any]) -> Any:
     """Filtered there, joined here: joining follows one region after the other."""
     import torch
 
@@ -210,7 +219,7 @@ def _segmented_on_device(image: Any, options: Any, min_size: int) -> Any:
 
     tensor = device.images(image, options)
     items = device.filtered(tensor, options).cpu().numpy()
-    ids = np.stack([_regions(item, options, min_size) for item in items])
+    ids = np.stack([_regions(item, *joining) for item in items])
     return device.outputs(image, torch.from_numpy(ids).to(tensor.device))
 
 
@@ -220,7 +229,9 @@ def _filtered(item: npt.NDArray[Any], options: Any) -> npt.NDArray[Any]:
     return out
 
 
-def _regions(item: npt.NDArray[Any], options: Any, min_size: int) -> npt.NDArray[np.int32]:
+def _regions(
+    item: npt.NDArray[Any], reach: float, min_size: int, space: Any
+) -> npt.NDArray[np.int32]:
     ids = np.empty(item.shape[:2], np.int32)
-    _core.mean_shift_regions(item, options.color_radius, min_size, options.space, ids)
+    _core.mean_shift_regions(item, reach, min_size, space, ids)
     return ids

@@ -62,6 +62,19 @@ def test_regions_beside_it(colour: Path, tmp_path: Path, capsys: Any) -> None:
     assert drawn[5, 19].sum() < 0.3 * drawn[5, 5].sum()  # a dark line between two regions
 
 
+def test_joining_and_its_hint(colour: Path, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "out.png"
+    options = ["--spatial", 6, "--color", 30, "--segment", "--min-size", 30]
+    assert run(colour, "-o", out, *options) == 0
+    assert "largest region has" not in capsys.readouterr().err
+    assert run(colour, "-o", out, *options, "--join", 200) == 0
+    said = capsys.readouterr()
+    assert number_after(said.out, "regions") == 1
+    assert "the largest region has 100.0 % of the image; a --join smaller than 200" in said.err
+    assert run(colour, "-o", out, *options, "--join", 200, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_grey_levels_and_luv(colour: Path, tmp_path: Path) -> None:
     grey = write_picture(tmp_path)["noisy"]
     out = tmp_path / "grey.png"
@@ -91,6 +104,9 @@ def test_a_name_of_its_own(colour: Path, tmp_path: Path, monkeypatch: Any, capsy
         (["--space", "lab"], "--space"),
         (["--levels", "20"], "--levels"),
         (["--segment", "--min-size", "0"], "--min-size"),
+        (["--segment", "--join", "0"], "--join"),
+        (["--min-size", "30"], "--min-size needs --segment"),
+        (["--join", "5"], "--join needs --segment"),
         (["-o", "nowhere/out.png"], "nowhere"),
         (["-o", "out.xyz"], ".xyz"),
     ],

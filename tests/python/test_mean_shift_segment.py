@@ -22,11 +22,27 @@ from test_bad_input import assert_refused, shape
 def test_regions_are_the_definition(color: float, min_size: int) -> None:
     image = blocks(15, 20, noise=12)
     smooth = mean_shift_filter(image, 3, color)
-    expected = reference.regions(smooth, color, min_size)
-    found = mean_shift_segment(image, 3, color, min_size=min_size)
-    assert found.dtype == np.int32
-    assert expected.max() > 3
-    np.testing.assert_array_equal(found, expected)
+    for join in (color, color / 2):
+        expected = reference.regions(smooth, join, min_size)
+        found = mean_shift_segment(image, 3, color, join_radius=join, min_size=min_size)
+        assert found.dtype == np.int32
+        assert expected.max() > 3
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(mean_shift_segment(image, 3, color, min_size=min_size), expected)
+
+
+def test_the_joining_radius() -> None:
+    """A ramp of 8 a pixel, up and down again: neighbours belong together, or none do."""
+    ramp = np.concatenate([np.arange(0, 160, 8), np.arange(152, -1, -8)])
+    image = np.tile(ramp.astype(np.uint8), (4, 1))
+    options: dict[str, Any] = {"iterations": 0, "min_size": 1, "color_radius": 12}
+    assert mean_shift_segment(image, **options, join_radius=8).max() == 0
+    columns = mean_shift_segment(image, **options)  # 6
+    assert columns.max() == len(ramp) - 2  # the peak is two pixels wide
+    assert (columns == columns[:1]).all()
+    unit = image.astype(np.float32) / 255
+    options["color_radius"] = 12 / 255
+    np.testing.assert_array_equal(mean_shift_segment(unit, **options), columns)
 
 
 def test_regions_of_rectangles() -> None:
@@ -41,7 +57,7 @@ def test_small_regions_join_the_nearest_colour() -> None:
     image = np.full((8, 8), 40, np.uint8)
     image[:, 4:] = 200
     image[3, 3] = 150  # lies in the dark half, is nearer to the bright one, and touches both
-    options: dict[str, Any] = {"spatial_radius": 1, "color_radius": 5, "iterations": 0}
+    options: dict[str, Any] = {"spatial_radius": 1, "color_radius": 10, "iterations": 0}
     kept = mean_shift_segment(image, **options, min_size=1)
     assert kept[3, 3] == kept.max() == 2
     found = mean_shift_segment(image, **options, min_size=2)
@@ -53,11 +69,11 @@ def test_regions_in_luv() -> None:
     image = np.zeros((4, 8, 3), np.uint8)
     image[:, :2], image[:, 2:4] = (0, 0, 10), (0, 0, 40)
     image[:, 4:6], image[:, 6:] = (110, 110, 110), (120, 120, 120)
-    options: dict[str, Any] = {"iterations": 0, "min_size": 1, "spatial_radius": 1}
+    options: dict[str, Any] = {"iterations": 0, "min_size": 1}
     assert (
-        mean_shift_segment(image, color_radius=20, **options)[0].tolist() == [0, 0, 1, 1] + [2] * 4
+        mean_shift_segment(image, join_radius=20, **options)[0].tolist() == [0, 0, 1, 1] + [2] * 4
     )
-    luv = mean_shift_segment(image, color_radius=3.5, color_space="luv", **options)[0]
+    luv = mean_shift_segment(image, 1, 8, join_radius=3.5, color_space="luv", **options)[0]
     assert luv[4] != luv[6]
 
 
@@ -112,6 +128,11 @@ REFUSED: dict[str, tuple[type[Exception], tuple[str, ...], Callable[[], Any]]] =
     "tolerance": (ValueError, ("tolerance", "-1"), lambda: mean_shift_filter(IMAGE, tolerance=-1)),
     "levels": (ValueError, ("levels", "0..8", "9"), lambda: mean_shift_filter(IMAGE, levels=9)),
     "threads": (ValueError, ("threads", "0"), lambda: mean_shift_filter(IMAGE, threads=0)),
+    "join_radius": (
+        ValueError,
+        ("join_radius", "> 0", "0"),
+        lambda: mean_shift_segment(IMAGE, join_radius=0),
+    ),
     "min_size": (ValueError, ("min_size", "0"), lambda: mean_shift_segment(IMAGE, min_size=0)),
 }  # fmt: skip
 

@@ -14,8 +14,10 @@ import typer
 from mrfcore import filtering, io, viz
 
 from . import outputs
-from .console import facts, number, output, percent, significant, written
+from .console import facts, note, number, output, percent, significant, written
 from .inputs import Image8, read_picture
+
+_MOST = 0.8  # of an image in one region: more is rarely what one wants to see
 
 
 def meanshift(
@@ -53,9 +55,24 @@ def meanshift(
     levels: Annotated[
         int, typer.Option(metavar="N", help="Halve the image so often first: faster.")
     ] = 0,
+    join_radius: Annotated[
+        float | None,
+        typer.Option(
+            "--join",
+            metavar="R",
+            help="Of --segment: colours of neighbours in one region are at most so far apart.",
+            show_default="half of --color",
+        ),
+    ] = None,
     min_size: Annotated[
-        int, typer.Option("--min-size", metavar="N", help="Least pixels of a region.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--min-size",
+            metavar="N",
+            help="Of --segment: least pixels of a region.",
+            show_default="20",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -65,6 +82,11 @@ def meanshift(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table.")] = False,
 ) -> None:
     """Flatten an image without blurring its edges, and cut it into regions."""
+    joining = {"join_radius": join_radius, "min_size": min_size}
+    joining = {name: value for name, value in joining.items() if value is not None}
+    if joining and not segment:
+        option = "--join" if "join_radius" in joining else "--min-size"
+        raise ValueError(f"{option} needs --segment, which cuts the image into regions")
     out = Path(f"{image.stem}-meanshift.png") if out is None else out
     regions = out.with_name(f"{out.stem}-regions{out.suffix}")
     targets = [out, regions] if segment else [out]
@@ -86,7 +108,7 @@ def meanshift(
     ids = None
     if segment:
         ids = filtering.mean_shift_segment(
-            pixels, spatial_radius, color_radius, min_size=min_size, **options
+            pixels, spatial_radius, color_radius, **joining, **options
         )
         rows += _region_facts(ids)
     io.write_image(out, filtered)
@@ -95,6 +117,8 @@ def meanshift(
     if quiet:
         return
     output.print(facts(image.name, rows))
+    if ids is not None:
+        _say_if_one_region(ids, color_radius / 2 if join_radius is None else join_radius)
     written(*targets)
 
 
@@ -117,6 +141,15 @@ def _region_facts(ids: npt.NDArray[np.int32]) -> list[tuple[str, str]]:
         ("median region", f"{number(float(np.median(sizes)))} pixels"),
         ("largest region", percent(sizes.max() / sizes.sum(), 1)),
     ]
+
+
+def _say_if_one_region(ids: npt.NDArray[np.int32], reach: float) -> None:
+    share = np.bincount(ids.ravel()).max() / ids.size
+    if share > _MOST:
+        note(
+            f"the largest region has {percent(share, 1)} of the image; a --join smaller than "
+            f"{reach:g} parts it where colours change slowly"
+        )
 
 
 def _colours(pixels: Image8) -> int:
