@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _COLOR_SPACES = ("lab", "rgb")
+_LAYOUTS = "is the layout right? NumPy images are [H, W, C], tensors [C, H, W] or [B, C, H, W]"
 
 
 def slic(
@@ -71,7 +73,9 @@ def slic(
         image: NumPy [H, W] or [H, W, C], or a torch tensor [C, H, W] or [B, C, H, W], on the CPU or
             a GPU. uint8 counts from 0 to 255; floats from 0 to 1. On a GPU, where nobody waits to
             look, other values count as the nearest of these, NaN as 0. No gradients go through.
-        num: superpixels wanted, 1..H W; there are about as many.
+        num: superpixels wanted, 1..H W; there are about as many, perhaps a few more: `ids.max() +
+            1` says how many. Fewer than half, as in images of noise, are warned of on the CPU
+            unless `min_size` is more than half a cell.
         compactness: 0..100: the colour distance that is worth one cell. Larger: squarer.
         iterations: >= 0.
         sigma: standard deviation in pixels, 0..64, of a Gaussian that smooths the colours first.
@@ -161,7 +165,21 @@ def slic_of_array(
     ids = np.empty((image.shape[0], *image.shape[2:]), np.int32)
     counts = np.empty(image.shape[0], np.int32)
     _core.slic(features, num, weight, iterations, connected, smallest, threads, ids, counts)
+    # Whoever asks for pieces of more than half a cell knows that there will be fewer.
+    if connected and 2 * smallest * num <= image.shape[2] * image.shape[3]:
+        _warn_of_few(int(counts.min()), num)
     return ids
+
+
+def _warn_of_few(found: int, num: int) -> None:
+    """Noise tears cells to pieces too small to stay, which join each other in long chains."""
+    if 2 * found >= num:
+        return
+    warnings.warn(
+        f"{num} superpixels wanted, {found} found: the image is too noisy for more; smooth it by a "
+        "sigma of 1 or more, or raise compactness",
+        stacklevel=4,
+    )
 
 
 def _is_tensor(image: object) -> bool:
@@ -177,12 +195,13 @@ def check_slic_image(
     channels, height, width = shape
     num, lab = options[0], options[6]
     if lab and channels not in (1, 3):
+        hint = "drop an alpha channel, or use color_space='rgb'" if channels <= 8 else _LAYOUTS
         raise ValueError(
             f"image: expected 3 channels (red, green, blue) or 1 (grey) for color_space='lab', got "
-            f"{channels}; drop an alpha channel, or use color_space='rgb'"
+            f"{channels}; {hint}"
         )
     if channels > 8:
-        raise ValueError(f"image: expected 1 to 8 channels, got {channels}")
+        raise ValueError(f"image: expected 1 to 8 channels, got {channels}; {_LAYOUTS}")
     if num > height * width:
         raise ValueError(
             f"num: expected at most one superpixel a pixel, {height * width}, got {num}"

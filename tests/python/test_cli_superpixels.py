@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli_cases import number_after
+from cli_cases import number_after, one_line_about
 from mrfcore import io, superpixels
 from mrfcore.cli import main
 
@@ -61,6 +61,59 @@ def test_mean_colours(files: dict[str, Path]) -> None:
         assert (inside == np.rint(image[ids == k].mean(0))).all()
 
 
+def test_mean_colours_alone(files: dict[str, Path]) -> None:
+    call = (files["image"], "-o", files["out"], "--num", 12, "--mean", "--no-boundaries", "-q")
+    assert run(*call) == 0
+    image = io.read_image(files["image"])
+    expected = superpixels.mean_colours(image, superpixels.slic(image, 12))
+    np.testing.assert_array_equal(io.read_image(files["out"]), expected)
+
+
+def test_small_image(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
+    """Fewer pixels than superpixels by default."""
+    io.write_image(tmp_path / "small.png", io.read_image(files["image"])[:8, :9])
+    assert run(tmp_path / "small.png", "-o", files["out"]) == 0
+    assert number_after(capsys.readouterr().out, "superpixels") == 72
+
+
+def test_noise_is_noted(files: dict[str, Path], capsys: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    io.write_image(files["image"], noise)
+    assert run(files["image"], "-o", files["out"], "--num", 60) == 0
+    assert "60 superpixels wanted, " in capsys.readouterr().err
+    assert run(files["image"], "-o", files["out"], "--num", 60, "--sigma", 2) == 0
+    assert "wanted" not in capsys.readouterr().err
+
+
+def test_truth_of_several_people(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
+    matlab = pytest.importorskip("scipy.io")
+    disc = io.read_image(files["truth"]) > 0
+    drawn = [disc + 1, np.ones_like(disc) + (np.arange(80) > 37)]
+    people = np.empty((1, 2), object)
+    for i, segments in enumerate(drawn):
+        people[0, i] = {"Segmentation": segments.astype(np.uint16)}
+    matlab.savemat(tmp_path / "truth.mat", {"groundTruth": people})
+    call = (files["image"], "-o", files["out"], "--num", 40, "--truth", tmp_path / "truth.mat")
+    assert run(*call) == 0
+    ids = superpixels.slic(io.read_image(files["image"]), 40)
+    mean = np.mean([superpixels.boundary_recall(ids, d.astype(int)) for d in drawn])
+    found = number_after(capsys.readouterr().out, "boundary recall")
+    assert found == pytest.approx(100 * mean, abs=5.1e-3)
+    (tmp_path / "truth.mat").write_bytes(b"no matrix at all")
+    assert run(*call) == 2
+    one_line_about(capsys, "truth.mat", "BSDS500")
+
+
+def test_photograph_as_truth(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    io.write_image(tmp_path / "photo.png", photo)
+    call = (files["image"], "-o", files["out"], "--num", 40, "--truth")
+    assert run(*call, tmp_path / "photo.png") == 0
+    assert "segments, each colour one: is it a photograph?" in capsys.readouterr().err
+    assert run(*call, files["truth"]) == 0
+    assert "photograph" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["grey", "colour", "palette", "deep", "npy"])
 def test_truth(files: dict[str, Path], kind: str, capsys: Any, tmp_path: Path) -> None:
     disc = io.read_image(files["truth"]) > 0
@@ -109,6 +162,8 @@ def test_default_name(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--no-boundaries"], "--no-boundaries: leaves nothing to draw without --mean"),
+        (["--num", "4801"], "--num: expected at most one superpixel a pixel, 4800, got 4801"),
         (["--num", "0"], "--num: expected a number >= 1, got 0"),
         (["--compactness", "-1"], "--compactness: expected a number in 0..100"),
         (["--ids", "ids.txt"], "unknown suffix '.txt', expected .npy, .png"),

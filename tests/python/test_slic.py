@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,27 @@ def test_as_good_as_fast_slic(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert_as_good(scores(pairs, lambda i: superpixels.slic(i, 225)), scores(pairs, theirs))
 
 
+def test_noise_is_warned_of() -> None:
+    random = np.random.default_rng(0)
+    image = random.random((64, 96, 3))
+    with pytest.warns(
+        UserWarning, match=r"^60 superpixels wanted, \d found: .*sigma of 1"
+    ) as found:
+        ids = superpixels.slic(image, 60)
+    assert ids.max() + 1 < 30
+    assert found[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert superpixels.slic(image, 60, sigma=1.0).max() + 1 > 30
+        assert superpixels.slic(image, 60, compactness=80.0).max() + 1 > 30
+        superpixels.slic(image, 60, enforce_connectivity=False)
+        superpixels.slic(blobs(40, 60), 60, min_size=21)  # cells are of 40
+    batch = np.stack([blobs(64, 96), (255 * image).astype(np.uint8)])
+    torch = pytest.importorskip("torch")
+    with pytest.warns(UserWarning, match=f"^60 superpixels wanted, {ids.max() + 1} found"):
+        superpixels.slic(torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous(), 60)
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -228,7 +250,8 @@ def test_as_good_as_fast_slic(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("change", "message"),
     [
         ({"image": np.zeros((4, 4, 4), np.uint8)}, "image: expected 3 channels.*got 4"),
-        ({"image": np.zeros((4, 4, 9)), "color_space": "rgb"}, "1 to 8 channels, got 9"),
+        ({"image": np.zeros((4, 4, 9)), "color_space": "rgb"}, "1 to 8 channels, got 9; .*layout"),
+        ({"image": np.zeros((3, 8, 16))}, r"got 16; is the layout right\? NumPy .* \[H, W, C\]"),
         ({"image": np.zeros((1, 2, 4, 3))}, r"image: expected \[H, W\].*\[1, 2, 4, 3\]"),
         ({"image": np.zeros((0, 4))}, r"image: .*got shape \[0, 4\]"),
         ({"image": np.full((4, 5), 1.5)}, r"image is 1.5.* at \(0, 0\).*expected numbers in 0..1"),
@@ -289,12 +312,26 @@ def test_tensors() -> None:
     assert pooled.shape == (3, 3, int(ids.max()) + 1)
 
 
+@pytest.mark.filterwarnings("error")  # torch warns where a rule is missing
+def test_vmap() -> None:
+    torch = pytest.importorskip("torch")
+    from mrfcore.nn import functional
+
+    images = torch.from_numpy(np.stack([blobs(40, 50, seed=s) for s in range(4)]))
+    batch = images.permute(0, 3, 1, 2)
+    ids = functional.slic(batch, 30)
+    assert torch.equal(torch.vmap(lambda x: superpixels.slic(x, 30))(batch), ids)
+    pairs = batch.unflatten(0, (2, 2)).movedim(0, 2)
+    found = torch.vmap(lambda x: functional.slic(x, 30), in_dims=2)(pairs)
+    assert torch.equal(found.flatten(0, 1), ids)
+
+
 def test_op() -> None:
     torch = pytest.importorskip("torch")
     import mrfcore.nn.functional  # noqa: F401
 
     image = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0))
-    options = (6, 10.0, 3, 0.0, True, -1, True, 0)
+    options = (6, 10.0, 3, 2.0, True, -1, True, 0)
     torch.library.opcheck(torch.ops.mrfcore.slic.default, (image, *options))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps of labels as files: .npy holds any integers, .png up to 16 bits."""
+"""Maps of labels as files: .npy holds any integers, .png up to 16 bits, .mat people's segments."""
 
 from __future__ import annotations
 
@@ -33,6 +33,29 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
             return np.asarray(image).astype(np.int64)
     pixels = io.read_image(file).astype(np.int64)
     return pixels if pixels.ndim == 2 else pixels @ np.array([1 << 16, 1 << 8, 1])
+
+
+def read_truths(path: Path) -> list[npt.NDArray[np.int64]]:
+    """Label maps ``[H, W]``: one, or of a .mat of BSDS500 one of each person who drew.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, nothing that can be meant as labels, or a .mat
+            and no SciPy to read it.
+    """
+    if path.suffix.lower() != ".mat":
+        return [read_labels(path)]
+    file = existing_file(path)
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ValueError(
+            f"{file}: SciPy reads .mat, and is not installed: pip install scipy"
+        ) from (error)
+    try:
+        drawn = loadmat(file)["groundTruth"][0]
+        return [np.asarray(d["Segmentation"][0, 0]).astype(np.int64) for d in drawn]
+    except Exception as error:  # SciPy's readers raise what they come across
+        raise ValueError(f"{file} is no .mat of BSDS500 with groundTruth: {error}") from error
 
 
 def _read_array(file: Path) -> npt.NDArray[np.int64]:

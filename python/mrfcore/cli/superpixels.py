@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +17,19 @@ from mrfcore import io
 from mrfcore import superpixels as sp
 
 from . import labelmaps, outputs
-from .console import facts, number, output, percent, significant, written
+from .console import facts, note, number, output, percent, significant, written
 from .inputs import Image8, read_picture, require_same_size
 
 _LINE = (255, 220, 0)  # yellow: rare in photographs
+_NUM = 225
+_MANY = 1000  # segments: people draw far fewer
 
 
 def superpixels(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image, grey or colour.")],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", help="Image, grey or colour; transparency is dropped."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +47,16 @@ def superpixels(
     mean: Annotated[
         bool, typer.Option("--mean", help="Paint superpixels in their mean colours.")
     ] = False,
-    num: Annotated[int, typer.Option(metavar="N", help="How many, about.")] = 225,
+    lines: Annotated[
+        bool,
+        typer.Option(
+            "--boundaries/--no-boundaries", help="Draw the boundaries, or with --mean only colours."
+        ),
+    ] = True,
+    num: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many, about.", show_default=f"{_NUM}, or one a pixel"),
+    ] = None,
     compactness: Annotated[
         float, typer.Option(metavar="M", help="0 .. 100; larger: squarer.")
     ] = 10.0,
@@ -62,8 +78,8 @@ def superpixels(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="True segments, .npy or an image with a colour for each: prints how well "
-            "superpixels keep to them.",
+            help="True segments: .npy, an image with a colour for each, or BSDS500's .mat (means "
+            "over its people): prints how well superpixels keep to them.",
         ),
     ] = None,
     threads: Annotated[
@@ -81,31 +97,33 @@ def superpixels(
         labelmaps.check_labels(ids)
     targets = [out] if ids is None else [out, ids]
     outputs.check_distinct(targets, [image, truth])
+    if not (lines or mean):
+        raise ValueError("--no-boundaries: leaves nothing to draw without --mean")
     pixels = read_picture(image, quiet)
-    segments = None
-    if truth is not None:
-        segments = labelmaps.read_labels(truth)
-        require_same_size(segments, truth, pixels, image)
+    segments = _read_truths(truth, pixels, image, quiet)
 
     start = time.perf_counter()
-    found = sp.slic(
-        pixels,
-        num,
-        compactness=compactness,
-        iterations=iterations,
-        sigma=sigma,
-        min_size=min_size,
-        threads=threads,
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = sp.slic(
+            pixels,
+            min(_NUM, pixels.shape[0] * pixels.shape[1]) if num is None else num,
+            compactness=compactness,
+            iterations=iterations,
+            sigma=sigma,
+            min_size=min_size,
+            threads=threads,
+        )
     seconds = time.perf_counter() - start
-    io.write_image(out, drawn(sp.mean_colours(pixels, found) if mean else pixels, found))
+    painted = sp.mean_colours(pixels, found) if mean else pixels
+    io.write_image(out, drawn(painted, found) if lines else painted)
     if ids is not None:
         labelmaps.write_labels(ids, found)
     if quiet:
         return
-    rows = _facts(pixels, found, seconds)
-    if segments is not None:
-        rows += _scores(found, segments)
+    for warning in caught:
+        note(f"{image}: {warning.message}")
+    rows = _facts(pixels, found, seconds) + _scores(found, segments)
     output.print(facts(image.name, rows))
     written(*targets)
 
@@ -126,15 +144,36 @@ def _facts(pixels: Image8, ids: npt.NDArray[np.int32], seconds: float) -> list[t
         ("smallest", f"{number(float(sizes.min()))} pixels"),
         ("median", f"{number(float(np.median(sizes)))} pixels"),
         ("largest", f"{number(float(sizes.max()))} pixels"),
-        ("milliseconds", significant(1e3 * seconds)),
+        ("seconds", significant(seconds)),
         ("million pixels per second", significant(ids.size / 1e6 / max(seconds, 1e-9))),
     ]
 
 
-def _scores(ids: npt.NDArray[Any], truth: npt.NDArray[Any]) -> list[tuple[str, str]]:
+def _read_truths(
+    path: Path | None, pixels: Image8, image: Path, quiet: bool
+) -> list[npt.NDArray[np.int64]]:
+    """Maps of true segments, each of the size of the image; a note on what looks like none."""
+    truths = [] if path is None else labelmaps.read_truths(path)
+    for truth in truths:
+        assert path is not None
+        require_same_size(truth, path, pixels, image)
+        segments = len(np.unique(truth))
+        if segments > _MANY and not quiet:
+            note(f"{path} has {number(segments)} segments, each colour one: is it a photograph?")
+    return truths
+
+
+def _scores(ids: npt.NDArray[Any], truths: list[npt.NDArray[Any]]) -> list[tuple[str, str]]:
+    if not truths:
+        return []
+
+    def mean(score: Callable[[Any, Any], float]) -> str:
+        return percent(float(np.mean([score(ids, truth) for truth in truths])))
+
+    segments = float(np.mean([len(np.unique(truth)) for truth in truths]))
     return [
-        ("true segments", number(len(np.unique(truth)))),
-        ("boundary recall", percent(sp.boundary_recall(ids, truth))),
-        ("undersegmentation error", percent(sp.undersegmentation_error(ids, truth))),
-        ("achievable accuracy", percent(sp.achievable_accuracy(ids, truth))),
+        ("true segments", number(segments)),
+        ("boundary recall", mean(sp.boundary_recall)),
+        ("undersegmentation error", mean(sp.undersegmentation_error)),
+        ("achievable accuracy", mean(sp.achievable_accuracy)),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mrfcore import _device
+from mrfcore.ops import _folding as fold
 from mrfcore.ops import _slic_device
 from mrfcore.superpixels import check_slic_image, slic_of_array, slic_options
 
@@ -32,7 +33,7 @@ def slic(
 
     Args:
         image: [B, C, H, W]: uint8, or floats in 0..1.
-        num: superpixels wanted in every image.
+        num: superpixels wanted in every image; there may be a few more.
         compactness: 0..100: the colour distance that is worth one cell.
         iterations: >= 0.
         sigma: standard deviation in pixels of a Gaussian that smooths the colours first.
@@ -111,3 +112,10 @@ def _slic(image: torch.Tensor, *options: Any) -> torch.Tensor:
 @torch.library.register_fake("mrfcore::slic")
 def _slic_fake(image: torch.Tensor, *options: Any) -> torch.Tensor:  # noqa: ARG001
     return image.new_empty((image.shape[0], *image.shape[2:]), dtype=torch.int32)
+
+
+def _slic_vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+    return fold.batched(torch.ops.mrfcore.slic, info.batch_size, in_dims, args)
+
+
+torch.library.register_vmap("mrfcore::slic", _slic_vmap)
