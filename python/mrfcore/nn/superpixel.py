@@ -27,8 +27,9 @@ class SuperpixelPool(torch.nn.Module):
     """Mean, sum or maximum over every superpixel (Eq 4.13); see docs/operators/superpixel.md.
 
     Args:
-        num: how many superpixels, S. None: the largest id + 1 of the input, which torch.compile
-            cannot know beforehand.
+        num: how many superpixels, S: above every id, of which `slic` may give a few more than it
+            was asked for. None: the largest id + 1 of the input, which torch.compile cannot know
+            beforehand.
         reduce: "mean", "sum" or "max".
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from mrfcore import _device
@@ -13,6 +14,7 @@ __all__ = ["logit_consistency", "superpixel_pool", "superpixel_unpool"]
 
 _MOST_IDS = 1 << 20  # in small images, where nobody says how many; the core has the same rule
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def superpixel_pool(
@@ -32,11 +34,14 @@ def superpixel_pool(
 
     Args:
         x: [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
-        ids: [B, H, W] int32 or int64, the superpixel 0..num-1 of every pixel, each image of its
-            own; `superpixel_relabel` makes such ids of any others. Pixels of other ids are an
-            error on the CPU; on a GPU, which nobody waits for, they count for nothing.
-        num: how many superpixels, S. None: the largest id + 1, at most H W or 2^20, whichever is
-            more; that looks at the ids (waits for a GPU) and gives torch.compile no size to go by.
+        ids: [B, H, W] integers (narrower ones are copied to int32), the superpixel 0..num-1 of
+            every pixel, each image of its own; `superpixel_relabel` makes such ids of any others.
+            Pixels of other ids are an error on the CPU; on a GPU, which nobody waits for, they
+            count for nothing.
+        num: how many superpixels, S: above the largest id, which may exceed the `num` that `slic`
+            was asked for. None: the largest id + 1, at most H W or 2^20, whichever is more; that
+            looks at the ids (waits for a GPU) and gives torch.compile no size to go by: it breaks
+            the graph there, and with fullgraph=True fails.
         reduce: "mean", "sum" or "max". A maximum's gradient goes to its first pixel; NaN spreads.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
@@ -49,7 +54,7 @@ def superpixel_pool(
         TypeError: wrong types, dtypes or devices.
     """
     _check_values("x", x, 4, "[B, C, H, W]")
-    _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
+    ids = _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
     kind = _choice("reduce", reduce, ("mean", "sum", "max"))
     if num is None:
         num = _number_of(ids)
@@ -74,7 +79,7 @@ def superpixel_unpool(
 
     Args:
         z: [B, C, S] on the CPU or a GPU. float16 and bfloat16 go through float32, without loss.
-        ids: [B, H, W] int32 or int64, in 0..S-1. Pixels of other ids are an error on the CPU, and
+        ids: [B, H, W] integers in 0..S-1. Pixels of other ids are an error on the CPU, and
             become 0 on a GPU.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
 
@@ -86,7 +91,7 @@ def superpixel_unpool(
         TypeError: wrong types, dtypes or devices.
     """
     _check_values("z", z, 3, "[B, C, S]")
-    _check_ids(ids, z.shape[0], None, "z", z)
+    ids = _check_ids(ids, z.shape[0], None, "z", z)
     return Unpool.apply(_computed(z), ids, False, _threads(threads)).to(z.dtype)
 
 
@@ -105,7 +110,7 @@ def logit_consistency(
 
     Args:
         x: logits [B, C, H, W] on the CPU or a GPU. float16 and bfloat16 are computed in float32.
-        ids: [B, H, W] int32 or int64, 0 and above, each image of its own. Fastest where they count
+        ids: [B, H, W] integers, 0 and above, each image of its own. Fastest where they count
             from 0: memory grows with the largest. Below H W or 2^20, whichever is more; on a GPU,
             H W or 65536, with 28 bytes of memory for each; pixels of other ids become 0 there, for
             nobody waits to look.
@@ -124,7 +129,7 @@ def logit_consistency(
         TypeError: wrong types, dtypes or devices.
     """
     _check_values("x", x, 4, "[B, C, H, W]")
-    _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
+    ids = _check_ids(ids, x.shape[0], x.shape[2:], "x", x)
     if valid is not None:
         check_mask(valid, x)
     keep = _choice("empty", empty, ("keep", "zero")) == "keep"
@@ -164,19 +169,22 @@ def _number_of(ids: torch.Tensor) -> int:
     lowest, highest = torch.stack(ids.aminmax()).tolist()
     most = max(_MOST_IDS, ids.shape[1] * ids.shape[2])
     if lowest < 0 or highest >= most:
+        found, kind = (lowest, "negative ids") if lowest < 0 else (highest, "ids that are sparse")
         raise ValueError(
-            f"ids: {lowest if lowest < 0 else highest} is there, expected 0..{most - 1} (ids that "
-            "are sparse or negative: relabel them first; or say num)"
+            f"ids: {found} is there, expected 0..{most - 1} ({kind}: relabel them first)"
         )
     return int(highest) + 1
 
 
 def _check_ids(
     ids: object, batch: int, size: torch.Size | None, name: str, of: torch.Tensor
-) -> None:
+) -> torch.Tensor:
+    """Ids as the kernels take them: of 32 or 64 bits."""
     if not isinstance(ids, torch.Tensor):
-        raise TypeError(f"ids: expected a tensor [B, H, W], got {type(ids).__name__}")
-    if ids.dtype not in (torch.int32, torch.int64):
+        raise TypeError(
+            f"ids: expected a tensor [B, H, W], got {type(ids).__name__}{_from_numpy(ids)}"
+        )
+    if ids.dtype not in _INTEGERS:
         raise TypeError(f"ids: expected int32 or int64, got dtype {ids.dtype}")
     if ids.device != of.device:
         raise TypeError(f"ids: expected a tensor on {of.device} as {name}, got one on {ids.device}")
@@ -187,6 +195,14 @@ def _check_ids(
             f"ids: expected shape {wanted} with {name} of shape {list(of.shape)}, got "
             f"{list(ids.shape)}"
         )
+    return ids if ids.dtype in (torch.int32, torch.int64) else ids.int()
+
+
+def _from_numpy(ids: object) -> str:
+    """What to write instead of an array [H, W] or [B, H, W], as `mrfcore.superpixels` gives."""
+    if not isinstance(ids, np.ndarray):
+        return ""
+    return f"; pass torch.from_numpy(ids){'[None]' if ids.ndim == 2 else ''}"
 
 
 def check_mask(valid: object, x: torch.Tensor) -> None:
