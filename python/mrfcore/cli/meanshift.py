@@ -82,8 +82,8 @@ def meanshift(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table.")] = False,
 ) -> None:
     """Flatten an image without blurring its edges, and cut it into regions."""
-    joining = {"join_radius": join_radius, "min_size": min_size}
-    joining = {name: value for name, value in joining.items() if value is not None}
+    wanted = {"join_radius": join_radius, "min_size": min_size}
+    joining: dict[str, Any] = {name: one for name, one in wanted.items() if one is not None}
     if joining and not segment:
         option = "--join" if "join_radius" in joining else "--min-size"
         raise ValueError(f"{option} needs --segment, which cuts the image into regions")
