@@ -110,11 +110,17 @@ class Results:
     """A folder, made when the first file goes into it, and what was written there."""
 
     folder: Path
+    small: bool = False
+    """Whether the numbers are those of a small run, and mean nothing."""
     files: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise SystemExit(f"cannot write into {self.folder}: it is not a folder")
+        """Refuse before any work what could not be written after it."""
+        there = next(one for one in (self.folder, *self.folder.absolute().parents) if one.exists())
+        if not there.is_dir():
+            raise SystemExit(f"cannot write into {self.folder}: {there} is not a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise SystemExit(f"cannot write into {self.folder}: no permission to write in {there}")
 
     @contextmanager
     def place(self, name: str) -> Iterator[Path]:
@@ -142,19 +148,33 @@ class Results:
             figure.savefig(path, pil_kwargs={"quality": 82})
 
     def say(self) -> None:
-        """Tell what was written."""
+        """Tell what was written, and what it is worth."""
+        if self.small:
+            output.print("(a small run, to see that everything works: its numbers mean nothing)")
         for path in self.files:
             output.print(f"wrote {path}", soft_wrap=True)
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is words and the rest numbers."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    result = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
     for index, name in enumerate(header):
         result.add_column(name, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         result.add_row(*row)
     output.print(result)
+
+
+def spread(value: float, runs: int) -> str:
+    """A standard deviation over runs; one run has none."""
+    return f"{value:.2f}" if runs > 1 else "-"
 
 
 # --- pictures -----------------------------------------------------------------------------------

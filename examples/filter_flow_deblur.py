@@ -3,8 +3,8 @@
 
     python examples/filter_flow_deblur.py [-o FOLDER] [--seed N] [--runs N] [--rendered] [--small]
 
-Images (those of BSDS500 at half size; synthetic scenes with --rendered or where there are none)
-are blurred along rows by 5 pixels and rounded to 8 bits. A small convolutional network looks at the
+Images (those of BSDS500 at half size; with --rendered synthetic scenes) are blurred along rows by 5
+pixels and rounded to 8 bits. A small convolutional network looks at the
 blurred image and predicts 7 x 7 filters; `mrfcore.nn.FilterFlow` applies them to the blurred image
 (Kong 2019, section 6.3). Two kinds are compared: weights by a softmax, which are not negative and
 sum to one, and filters without constraint. Each run splits the images anew, learns from crops of
@@ -197,14 +197,19 @@ def summary(runs: Sequence[dict[str, list[Judged]]]) -> dict[str, Row]:
 
 def report(rows: Mapping[str, Row], runs: int) -> None:
     """Print the table."""
-    cells = [
-        (name, row.before, row.after, row.gain, row.spread, row.least, 100 * row.brightness)
-        for name, row in rows.items()
-    ]
     common.table(
         f"PSNR of held-out images, dB, runs: {runs}",
-        ["filters", "blurred", "result", "gain", "+-", "least gain", "mean changes, %"],
-        [[name, *(f"{value:.2f}" for value in values)] for name, *values in cells],
+        ["filters", "blurred", "result", "gain", "+-", "least gain", "mean changes"],
+        [
+            [
+                name,
+                *(f"{value:.2f}" for value in (row.before, row.after, row.gain)),
+                common.spread(row.spread, runs),
+                f"{row.least:.2f}",
+                f"{100 * row.brightness:.2f} %",
+            ]
+            for name, row in rows.items()
+        ],
     )
 
 
@@ -216,19 +221,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     options = SMALL if given.small else Options()
     common.prepare(given.seed, given.threads)
-    results = common.Results(given.output)
-    is_rendered = given.rendered or not (given.data / "bsds500" / "images").is_dir()
-    if is_rendered:
+    results = common.Results(given.output, given.small)
+    if given.rendered:
         count, size = (3, (60, 80)) if given.small else (12, (160, 240))
         pool = data.rendered(count, options.blur, *size)
     else:
-        pool = data.real(given.data, options.blur)
+        try:
+            pool = data.real(given.data, options.blur)
+        except FileNotFoundError as error:
+            parser.error(f"--data: {error}; --rendered needs none")
         pool = pool[:3] if given.small else pool
     count = given.runs or (1 if given.small else 3)
     runs = [run(pool, options, given.seed + n, f"run {n + 1}") for n in range(count)]
     rows = summary(runs)
     report(rows, count)
-    name = "filter_flow_deblur_rendered" if is_rendered else "filter_flow_deblur"
+    name = "filter_flow_deblur_rendered" if given.rendered else "filter_flow_deblur"
     results.json(
         f"{name}.json",
         {

@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.steps is not None:
         options = dataclasses.replace(options, steps=given.steps)
     common.prepare(given.seed, given.threads)
-    results = common.Results(given.output)
+    results = common.Results(given.output, given.small)
     wanted = SMALL_PAIRS if given.small else PAIRS
     pairs = rendered(given.small) if given.rendered else load(wanted, given.data, given.small)
     if len(pairs) < 2:

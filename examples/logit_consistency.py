@@ -235,14 +235,20 @@ def summary(runs: Sequence[Run]) -> dict[str, Row]:
 
 def report(rows: Mapping[str, Row], best: float, scenes: int, runs: int, options: Options) -> None:
     """Print the table."""
-    cells = [
-        (name, row.everywhere, row.everywhere_spread, row.near, row.near_spread, row.better)
-        for name, row in rows.items()
-    ]
     common.table(
         f"right labels, %; images: {scenes}, superpixels: {options.shown}, draws of noise: {runs}",
         ["logits", "all pixels", "+-", "near", "+-", "images where better"],
-        [[name, *(f"{value:.2f}" for value in values)] for name, *values in cells],
+        [
+            [
+                name,
+                f"{row.everywhere:.2f}",
+                common.spread(row.everywhere_spread, runs),
+                f"{row.near:.2f}",
+                common.spread(row.near_spread, runs),
+                "-" if name == NOISY else f"{row.better:.0f} %",
+            ]
+            for name, row in rows.items()
+        ],
     )
     common.output.print(
         f"near: within {BAND} pixels of a boundary; labels of whole SLIC superpixels can be right "
@@ -273,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SMALL if given.small else Options(), stride=given.stride, noise=given.noise
     )
     common.prepare(given.seed, given.threads)
-    results = common.Results(given.output)
+    results = common.Results(given.output, given.small)
     try:
         scenes = scenes_of(given.data, given.painted, given.small)
     except FileNotFoundError as error:

@@ -256,19 +256,19 @@ def _spread(values: npt.NDArray[np.float64]) -> float:
 
 def report(rows: Mapping[str, Row], runs: int) -> None:
     """Print the table."""
-
-    def spread(value: float) -> str:
-        return f"{value:.2f}" if runs > 1 else "-"
-
     common.table(
         f"mean IoU of held-out images, %, mean +- spread, runs: {runs}",
         ["method", "mIoU", "+-", "gain", "+-", "strength"],
         [
-            [name, f"{row.iou:.2f}", spread(row.spread)]
+            [name, f"{row.iou:.2f}", common.spread(row.spread, runs)]
             + (
                 ["", "", ""]
                 if name == ALONE
-                else [f"{row.gain:+.2f}", spread(row.gain_spread), f"{row.strength:.2g}"]
+                else [
+                    f"{row.gain:+.2f}",
+                    common.spread(row.gain_spread, runs),
+                    f"{row.strength:.2g}",
+                ]
             )
             for name, row in rows.items()
         ],
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.painted and not given.small:
         options = dataclasses.replace(options, held_out=12)
     common.prepare(given.seed, given.threads)
-    results = common.Results(given.output)
+    results = common.Results(given.output, given.small)
     try:
         pool = scenes(options, given.data, given.small)
     except FileNotFoundError as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,11 +76,53 @@ def test_learn_stereo_rendered(tmp_path: Path) -> None:
     assert sum(len(values) for values in found["learned"]["scene 0"].values()) == 24
 
 
-def test_learn_stereo_without_data_says_so(tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / "learn_stereo.py"), "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        ("learn_stereo.py", "expected stereo pairs"),
+        ("filter_flow_deblur.py", "--rendered needs none"),
+        ("logit_consistency.py", "--painted needs none"),
+        ("segment_refine.py", "--painted needs none"),
+    ],
+)
+def test_examples_without_data_say_so(example: str, words: str, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    command = [sys.executable, str(EXAMPLES / example), "--data", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
+    )
     assert done.returncode == 2
-    assert "expected stereo pairs" in done.stderr
+    assert words in done.stderr
+    assert str(tmp_path) in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(part: Any, tmp_path: Path) -> None:
+    common = part("_common")
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "under" / "it"):
+        with pytest.raises(SystemExit, match=r"cannot write into .*file is not a folder"):
+            common.Results(folder)
+    common.Results(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if not os.access(locked, os.W_OK):  # root may write anywhere
+        with pytest.raises(SystemExit, match="no permission"):
+            common.Results(locked / "new")
+
+
+def test_a_small_run_says_so(part: Any, tmp_path: Path, capsys: Any) -> None:
+    common = part("_common")
+    for small in (False, True):
+        common.Results(tmp_path, small).say()
+        assert ("numbers mean nothing" in capsys.readouterr().out) == small
+
+
+def test_the_folders_of_examples_are_ignored() -> None:
+    ignored = (EXAMPLES.parent / ".gitignore").read_text().splitlines()
+    for path in sorted(EXAMPLES.glob("[a-z]*.py")):
+        assert f"{path.stem.replace('_', '-')}/" in ignored
 
 
 def test_segment_refine_painted(tmp_path: Path) -> None:
@@ -132,13 +175,20 @@ def test_the_toy_comes_out_as_expected(part: Any) -> None:
     assert [gradients[name] for name in order] == sorted(gradients.values())
 
 
-def test_filter_flow_deblur(tmp_path: Path) -> None:
-    for options in ([], ["--data", str(tmp_path / "nothing")]):
-        folder = tmp_path / f"out{len(options)}"
-        rows = run("filter_flow_deblur.py", folder, *options)["filters"]
-        assert set(rows) == {"softmax", "free filters"}
-        assert rows["softmax"]["brightness"] < 0.01
-        assert 15 < rows["softmax"]["before"] < 50
+def check_deblurred(rows: dict[str, Any]) -> None:
+    assert set(rows) == {"softmax", "free filters"}
+    assert rows["softmax"]["brightness"] < 0.01
+    assert 15 < rows["softmax"]["before"] < 50
+
+
+def test_filter_flow_deblur(data: Path, tmp_path: Path) -> None:
+    if not (data / "bsds500").is_dir():
+        pytest.skip(f"no bsds500 in {data}")
+    check_deblurred(run("filter_flow_deblur.py", tmp_path, "--data", str(data))["filters"])
+
+
+def test_filter_flow_deblur_rendered(tmp_path: Path) -> None:
+    check_deblurred(run("filter_flow_deblur.py", tmp_path, "--rendered")["filters"])
 
 
 @pytest.mark.usefixtures("one_thread")
