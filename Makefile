@@ -28,6 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 define run_benchmarks
 mkdir -p build/bench
 $(BIN)/python bench/run.py $(1)
+$(BIN)/python bench/time_to_energy.py $(1)
 test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(2) \
   --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
 test -z '$(wildcard bench/test_*.py)' || \
