@@ -363,7 +363,7 @@ def test_motorcycle() -> None:
 
 def test_motorcycle_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.data", None)
-    with pytest.raises(ImportError, match=r"pip install 'mrfcore\[demo\]'"):
+    with pytest.raises(ImportError, match=r"pip install scikit-image"):
         datasets.motorcycle()
 
 

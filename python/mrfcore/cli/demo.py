@@ -47,7 +47,7 @@ def demo(
     outputs.check_new_folder(folder)
     pairs = the_demo.pairs(quick)
     if len(pairs) == 1 and not quick:
-        errors.print("for a real pair beside the rendered one: pip install 'mrfcore\\[demo]'")
+        errors.print("for a real pair beside the rendered one: pip install scikit-image")
     steps = iterations or (5 if quick else 20)
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
