@@ -3,10 +3,10 @@
 // From cells to superpixels, cpp/ops/slic_parts.cpp to the pixel. Parts by union-find with integer
 // minima: a part's root is its first pixel, whatever runs first. Small parts ask all their
 // neighbours by a minimum of (distance, root), then follow each other to one that stays; that chain
-// only goes to earlier roots, so it ends.
+// only goes to earlier roots, so it ends. A cell's largest part stays, if the cell is large enough.
 //
 // Bytes a pixel, C = 3: about 200, most of it in L2 and by atomics that a warp has added up before;
-// 9 launches. Rows are linked 32 pixels at a time: in a part W wide nobody walks more than W / 32.
+// 11 launches. Rows are linked 32 pixels at a time: in a part W wide nobody walks more than W / 32.
 #include "device.cuh"
 #include "numbering.cuh"
 #include "slic_kernels.hpp"
@@ -65,8 +65,8 @@ __global__ void begin_kernel(const __grid_constant__ Parts all) {
   if (i >= p.pixels) return;
   p.roots[i] = link;
   p.sizes[i] = 0;
-  p.first[i] = kNever;
-  p.nearest[i] = ~Wide{0};
+  p.first[i] = 0;
+  p.nearest[i] = 0;
   for (int c = 0; c < p.plan.channels; ++c) p.means[c * p.pixels + i] = 0;
 }
 
@@ -116,9 +116,12 @@ __global__ void measure_kernel(const __grid_constant__ Parts all) {
     }
     todo &= ~same;
   }
-  if (inside) p.ids[i] = root;  // links stay as they are: others still follow them
+  if (!inside) return;
+  if (root == i) p.numbers[i] = p.ids[i];
+  p.ids[i] = root;  // links stay as they are: others still follow them
 }
 
+/// Means of parts; of every cell its pixels, at `first`, and its largest part, at `nearest`.
 __global__ void mean_kernel(const __grid_constant__ Parts all) {
   const Parts p = all.at(blockIdx.y);
   const int64_t i = pixel_of_thread();
@@ -127,6 +130,24 @@ __global__ void mean_kernel(const __grid_constant__ Parts all) {
     Wide& mean = p.means[c * p.pixels + i];
     mean = static_cast<Wide>(int64_t{slic_mean(static_cast<int64_t>(mean), p.sizes[i])});
   }
+  const int32_t cell = p.numbers[i];
+  atomicAdd(p.first + cell, p.sizes[i]);
+  const auto before_others = static_cast<Wide>(kNever - i);
+  atomicMax(p.nearest + cell, static_cast<Wide>(p.sizes[i]) << 32 | before_others);
+}
+
+/// The largest part of a cell of min_size pixels counts as large, the first of equals; first and
+/// nearest get their own meanings back.
+__global__ void keep_kernel(const __grid_constant__ Parts all) {
+  const Parts p = all.at(blockIdx.y);
+  const int64_t i = pixel_of_thread();
+  if (i >= p.pixels) return;
+  if (p.nearest[i] != 0 && p.first[i] >= p.min_size) {
+    int32_t& size = p.sizes[kNever - static_cast<int32_t>(p.nearest[i] & 0xffffffffU)];
+    size = size < p.min_size ? static_cast<int32_t>(p.min_size) : size;
+  }
+  p.first[i] = kNever;
+  p.nearest[i] = ~Wide{0};
 }
 
 /// `from` may join `to` if that is large, or before it. Distances stay below 2^31.
@@ -210,6 +231,7 @@ void connect(const SlicJob& job, const Parts& parts, cudaStream_t on) {
   MRF_LAUNCH(unite_kernel, grid, kThreads, 0, on, parts);
   MRF_LAUNCH(measure_kernel, grid, kThreads, 0, on, parts);
   MRF_LAUNCH(mean_kernel, grid, kThreads, 0, on, parts);
+  MRF_LAUNCH(keep_kernel, grid, kThreads, 0, on, parts);
   MRF_LAUNCH(offer_kernel, grid, kThreads, 0, on, parts);
   MRF_LAUNCH(join_kernel, grid, kThreads, 0, on, parts);
   const int64_t all = job.items * parts.pixels;

@@ -20,6 +20,7 @@ struct Run {
 
 struct Part {
   int64_t size = 0;
+  int32_t cell = 0;
   int64_t distance = INT64_MAX;  ///< to the part that it joins
   int32_t to = 0;
   int32_t number = -1;
@@ -40,6 +41,7 @@ class Parts {
       if (a.id == b.id) unite(a, b);
     });
     measure();
+    keep_cells();
     each_touching([this](const Run& a, const Run& b) {
       if (a.id == b.id) return;
       offer(a.id, b.id);
@@ -118,9 +120,9 @@ class Parts {
     int32_t parts = 0;
     for (int32_t r = 0; r < rows_.back(); ++r) {
       const int32_t first = root(r);
+      if (first == r) parts_.push_back({.cell = run(r).id});
       run(r).id = first == r ? parts++ : run(first).id;
     }
-    parts_.resize(static_cast<size_t>(parts));
     means_.resize(static_cast<size_t>(parts * picture_.channels));
     for (int32_t r = 0; r < rows_.back(); ++r) part(run(r).id).size += end(r) - run(r).begin;
     for (int64_t c = 0; c < picture_.channels; ++c) add_channel(c);
@@ -128,6 +130,25 @@ class Parts {
       if (part(p).size == 1) continue;  // textures have many of these
       for (int64_t c = 0; c < picture_.channels; ++c)
         mean(p, c) = slic_mean(mean(p, c), part(p).size);
+    }
+  }
+
+  /// Where noise tears a cell that is large enough to pieces that are not, the largest of them, the
+  /// first of equals, counts as large. All would join each other otherwise, in chains without end.
+  void keep_cells() {
+    int32_t cells = 0;
+    for (const Part& p : parts_) cells = std::max(cells, p.cell + 1);
+    std::vector<int64_t> pixels(static_cast<size_t>(cells), 0);
+    std::vector<int32_t> largest(static_cast<size_t>(cells), -1);
+    for (int32_t p = 0; p < static_cast<int32_t>(parts_.size()); ++p) {
+      const auto cell = static_cast<size_t>(part(p).cell);
+      pixels[cell] += part(p).size;
+      if (largest[cell] < 0 || part(p).size > part(largest[cell]).size) largest[cell] = p;
+    }
+    for (size_t cell = 0; cell < largest.size(); ++cell) {
+      if (pixels[cell] < min_size_) continue;
+      int64_t& size = part(largest[cell]).size;  // means are made already
+      size = std::max(size, min_size_);
     }
   }
 

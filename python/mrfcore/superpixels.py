@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,16 +73,16 @@ def slic(
             a GPU. uint8 counts from 0 to 255; floats from 0 to 1. On a GPU, where nobody waits to
             look, other values count as the nearest of these, NaN as 0. No gradients go through.
         num: superpixels wanted, 1..H W; there are about as many, perhaps a few more: `ids.max() +
-            1` says how many. Fewer than half, as in images of noise, are warned of on the CPU
-            unless `min_size` is more than half a cell.
+            1` says how many.
         compactness: 0..100: the colour distance that is worth one cell. Larger: squarer.
         iterations: >= 0.
         sigma: standard deviation in pixels, 0..64, of a Gaussian that smooths the colours first.
         enforce_connectivity: make every superpixel one 4-connected piece. A piece of less than
             `min_size` pixels joins, of its neighbours that are larger than that or begin before it,
             the one of most similar mean colour; other pieces count as superpixels of their own.
-            The piece in the upper left corner always stays.
-        min_size: in pixels; None: a quarter of a cell.
+            The piece in the upper left corner always stays, and where noise tears a cell of
+            `min_size` pixels to smaller pieces, the largest of them.
+        min_size: pixels of a piece that stays; None: a quarter of a cell.
         color_space: "lab": sRGB (C = 3) or grey (C = 1) is measured in CIE L*a*b*. "rgb": 1 to 8
             channels are taken as they are, times 100.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default.
@@ -165,21 +164,7 @@ def slic_of_array(
     ids = np.empty((image.shape[0], *image.shape[2:]), np.int32)
     counts = np.empty(image.shape[0], np.int32)
     _core.slic(features, num, weight, iterations, connected, smallest, threads, ids, counts)
-    # Whoever asks for pieces of more than half a cell knows that there will be fewer.
-    if connected and 2 * smallest * num <= image.shape[2] * image.shape[3]:
-        _warn_of_few(int(counts.min()), num)
     return ids
-
-
-def _warn_of_few(found: int, num: int) -> None:
-    """Noise tears cells to pieces too small to stay, which join each other in long chains."""
-    if 2 * found >= num:
-        return
-    warnings.warn(
-        f"{num} superpixels wanted, {found} found: the image is too noisy for more; smooth it by a "
-        "sigma of 1 or more, or raise compactness",
-        stacklevel=4,
-    )
 
 
 def _is_tensor(image: object) -> bool:

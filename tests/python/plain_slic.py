@@ -111,7 +111,10 @@ def flood(ids: Any, y: int, x: int) -> list[tuple[int, int]]:
 
 
 def plain_connect(ids: Any, features: Any, min_size: int) -> Any:
-    """Small parts join neighbours that are large or before them, the most similar one."""
+    """Small parts join neighbours that are large or before them, the most similar one.
+
+    The largest part of a cell of `min_size` pixels counts as large.
+    """
     parts, members = np.full(ids.shape, -1), []
     for y, x in np.ndindex(ids.shape):
         if parts[y, x] < 0:
@@ -126,6 +129,10 @@ def plain_connect(ids: Any, features: Any, min_size: int) -> Any:
     touching |= {(b, a) for a, b in touching}
     large = sizes >= min_size
     large[0] = True
+    cells = np.array([ids[at][0] for at in members])
+    for cell in np.unique(cells):
+        if sizes[cells == cell].sum() >= min_size:
+            large[np.argmax(np.where(cells == cell, sizes, 0))] = True
     to = np.arange(len(members))
     for p in np.flatnonzero(~large):
         others = [b for a, b in touching if a == p and b != p and (large[b] or b < p)]

@@ -76,15 +76,6 @@ def test_small_image(files: dict[str, Path], tmp_path: Path, capsys: Any) -> Non
     assert number_after(capsys.readouterr().out, "superpixels") == 72
 
 
-def test_noise_is_noted(files: dict[str, Path], capsys: Any) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
-    io.write_image(files["image"], noise)
-    assert run(files["image"], "-o", files["out"], "--num", 60) == 0
-    assert "60 superpixels wanted, " in capsys.readouterr().err
-    assert run(files["image"], "-o", files["out"], "--num", 60, "--sigma", 2) == 0
-    assert "wanted" not in capsys.readouterr().err
-
-
 def test_truth_of_several_people(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
     matlab = pytest.importorskip("scipy.io")
     disc = io.read_image(files["truth"]) > 0

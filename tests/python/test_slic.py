@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +205,7 @@ def assert_as_good(ours: dict[str, float], theirs: dict[str, float]) -> None:
 def test_as_good_as_scikit_image(data: Path) -> None:
     segmentation = pytest.importorskip("skimage.segmentation")
     pairs = real_images(data)
-    ours = scores(pairs, lambda i: superpixels.slic(i, 225))
+    ours = scores(pairs, lambda i: superpixels.slic(i, 204))
     theirs = scores(pairs, lambda i: segmentation.slic(i, 265, start_label=0))
     assert_as_good(ours, theirs)
 
@@ -219,28 +218,16 @@ def test_as_good_as_fast_slic(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def theirs(image: Any) -> Any:
         return fast.Slic(num_components=225, compactness=10).iterate(image).astype(np.int64)
 
-    assert_as_good(scores(pairs, lambda i: superpixels.slic(i, 225)), scores(pairs, theirs))
+    assert_as_good(scores(pairs, lambda i: superpixels.slic(i, 204)), scores(pairs, theirs))
 
 
-def test_noise_is_warned_of() -> None:
-    random = np.random.default_rng(0)
-    image = random.random((64, 96, 3))
-    with pytest.warns(
-        UserWarning, match=r"^60 superpixels wanted, \d found: .*sigma of 1"
-    ) as found:
-        ids = superpixels.slic(image, 60)
-    assert ids.max() + 1 < 30
-    assert found[0].filename == __file__
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert superpixels.slic(image, 60, sigma=1.0).max() + 1 > 30
-        assert superpixels.slic(image, 60, compactness=80.0).max() + 1 > 30
-        superpixels.slic(image, 60, enforce_connectivity=False)
-        superpixels.slic(blobs(40, 60), 60, min_size=21)  # cells are of 40
-    batch = np.stack([blobs(64, 96), (255 * image).astype(np.uint8)])
-    torch = pytest.importorskip("torch")
-    with pytest.warns(UserWarning, match=f"^60 superpixels wanted, {ids.max() + 1} found"):
-        superpixels.slic(torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous(), 60)
+def test_noise_keeps_cells() -> None:
+    """Pieces of a torn cell do not all join others: the largest of them stays."""
+    image = (255 * np.random.default_rng(0).random((64, 96, 3))).astype(np.uint8)
+    ids = superpixels.slic(image, 60)
+    np.testing.assert_array_equal(ids, plain_slic(features_of(image), 60))
+    assert ids.max() + 1 == pytest.approx(60, abs=5)
+    assert superpixels.slic(image, 60, min_size=200).max() == 0  # more than any cell has
 
 
 # ---------------------------------------------------------------- errors

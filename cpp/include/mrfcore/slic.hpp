@@ -37,7 +37,7 @@ struct SlicOptions {
   double compactness = 10;  ///< 0..100: colour distance that is worth a distance of one cell
   int iterations = 10;      ///< >= 0
   bool connected = true;    ///< give parts smaller than min_size to a neighbour, number parts
-  int64_t min_size = -1;    ///< pixels; -1: a quarter of a cell
+  int64_t min_size = -1;    ///< of parts that stay; -1: a quarter of a cell
   int threads = 0;
 
   /// Cells of the grid, as square as can be: about num of them.
@@ -54,7 +54,8 @@ struct SlicOptions {
 /// |place|^2 among those of its own cell and the eight around it, S being the cell's longer side
 /// (ties: the first in raster order), and centres become means. Superpixels are then 4-connected
 /// parts; a part of less than min_size pixels joins, of its neighbours that are large or begin
-/// before it, the one of most similar mean colour. The part in the image's upper left corner stays.
+/// before it, the one of most similar mean colour. The part in the image's upper left corner stays,
+/// and the largest part of a cell of min_size pixels, which noise may have torn to smaller ones.
 ///
 /// Throws std::invalid_argument: sizes, options, null pointers.
 void slic(const SlicOptions& options, const int16_t* features, int32_t* ids, int32_t* counts);

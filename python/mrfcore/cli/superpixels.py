@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +69,7 @@ def superpixels(
             "--min-size",
             metavar="N",
             min=0,
-            help="Least pixels of a superpixel.",
+            help="Smaller pieces join others, pixels.",
             show_default="a quarter of a cell",
         ),
     ] = None,
@@ -103,17 +102,15 @@ def superpixels(
     segments = _read_truths(truth, pixels, image, quiet)
 
     start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = sp.slic(
-            pixels,
-            min(_NUM, pixels.shape[0] * pixels.shape[1]) if num is None else num,
-            compactness=compactness,
-            iterations=iterations,
-            sigma=sigma,
-            min_size=min_size,
-            threads=threads,
-        )
+    found = sp.slic(
+        pixels,
+        min(_NUM, pixels.shape[0] * pixels.shape[1]) if num is None else num,
+        compactness=compactness,
+        iterations=iterations,
+        sigma=sigma,
+        min_size=min_size,
+        threads=threads,
+    )
     seconds = time.perf_counter() - start
     painted = sp.mean_colours(pixels, found) if mean else pixels
     io.write_image(out, drawn(painted, found) if lines else painted)
@@ -121,8 +118,6 @@ def superpixels(
         labelmaps.write_labels(ids, found)
     if quiet:
         return
-    for warning in caught:
-        note(f"{image}: {warning.message}")
     rows = _facts(pixels, found, seconds) + _scores(found, segments)
     output.print(facts(image.name, rows))
     written(*targets)
