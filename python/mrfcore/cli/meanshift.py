@@ -21,7 +21,10 @@ _MOST = 0.8  # of an image in one region: more is rarely what one wants to see
 
 
 def meanshift(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image, grey or colour.")],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", help="Image, grey or colour; transparency is dropped."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
