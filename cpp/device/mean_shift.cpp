@@ -14,10 +14,6 @@ namespace {
 
 using kernels::PointLayout;
 
-void expect_memory(const char* name, const void* data) {
-  if (data == nullptr) throw std::invalid_argument(std::string(name) + " has no data");
-}
-
 /// Kernels read 16 bytes at a time.
 void expect_aligned_tape(const void* tape) {
   const auto beyond = reinterpret_cast<uintptr_t>(tape) % 16;

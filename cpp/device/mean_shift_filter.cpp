@@ -8,18 +8,13 @@
 #include <vector>
 
 // First: its table takes addresses of kernels.
-#include "device/library.hpp"
 #include "device/parts.hpp"
 
 #include "mrfcore/cuda_mean_shift_filter.hpp"
-#include "mrfcore/error.hpp"
-#include "ops/buffer.hpp"
 #include "ops/mean_shift_filter.hpp"
 
 namespace mrfcore::cuda {
 namespace {
-
-constexpr int64_t kAlignment = 64;  ///< of what an arena hands out
 
 struct Problem {
   const ImageView& image;
@@ -69,7 +64,7 @@ std::vector<int64_t> pieces(const Problem& p, int64_t items) {
 
 int64_t bytes_needed(const Problem& p, int64_t items) {
   int64_t sum = 0;
-  for (const int64_t size : pieces(p, items)) sum += size == 0 ? 0 : size + kAlignment;
+  for (const int64_t size : pieces(p, items)) sum += aligned(size);
   return sum;
 }
 
@@ -207,7 +202,7 @@ int64_t mean_shift_filter_workspace_bytes(const ImageView& image,
 void mean_shift_filter(const ImageView& image, int64_t items, const MeanShiftFilterOptions& options,
                        void* out, const Queue& queue) {
   check_problem(image, options, items);
-  if (out == nullptr) throw std::invalid_argument("out has no data");
+  expect_memory("out", out);
   const Problem problem{image, options};
   const DeviceGuard guard(library(), queue.device);
   const int64_t at_a_time = items_at_a_time(items, queue, "one image",

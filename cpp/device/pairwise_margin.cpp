@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pairwise margin loss on a GPU: checks and memory.
-#include <stdexcept>
 
 // First: its table takes addresses of kernels, some of which are called as what is declared below.
 #include "device/point_memory.hpp"
@@ -10,10 +9,6 @@
 
 namespace mrfcore::cuda {
 namespace {
-
-void expect_memory(const char* name, const void* data) {
-  if (data == nullptr) throw std::invalid_argument(std::string(name) + " has no data");
-}
 
 template <class T>
 struct MarginMemory {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "device/library.hpp"
+#include "device/parts.hpp"
 #include "device/workspace.hpp"
 #include "mrfcore/cuda.hpp"
 #include "ops/mean_shift.hpp"

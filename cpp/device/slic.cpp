@@ -1,41 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // SLIC on a GPU: checks, parts of the batch, memory.
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
-#include "device/library.hpp"
 #include "device/parts.hpp"
 #include "mrfcore/cuda_slic.hpp"
-#include "ops/buffer.hpp"
 #include "ops/slic_plan.hpp"
 
 namespace mrfcore::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 64;  ///< of what an arena hands out
 static_assert(kernels::kSlicTaps == kSlicRadius);
-
-void require(const char* name, const void* data) {
-  if (data == nullptr) throw std::invalid_argument(std::string(name) + " has no data");
-}
-
-/// run(functions, first item, number of items, scratch memory), a cudaError_t, for parts of a
-/// batch; scratch(n): bytes for n items.
-template <class Scratch, class Run>
-void in_parts(int64_t batch, const Queue& queue, const char* what, const Scratch& scratch,
-              const Run& run) {
-  const Functions& functions = library();
-  const DeviceGuard guard(functions, queue.device);
-  const int64_t at_a_time = items_at_a_time(batch, queue, "one image", scratch);
-  for (int64_t first = 0; first < batch; first += at_a_time) {
-    const int64_t count = std::min(at_a_time, batch - first);
-    Arena arena(queue.workspace, queue.workspace_bytes);
-    const int64_t bytes = scratch(count);
-    void* memory = bytes == 0 ? nullptr : arena.take(bytes - kAlignment);
-    check(functions, run(functions, first, count, memory), what);
-  }
-}
 
 template <class T>
 kernels::SlicColourJob colour_job(const SlicImage<T>& image, SlicColors colors, double sigma) {
@@ -69,15 +43,15 @@ int run_features(const Functions& f, const kernels::SlicColourJob& job, const fl
 template <class T>
 int64_t slic_features_workspace_bytes(const SlicImage<T>& image, double sigma, int64_t items) {
   if (sigma == 0) return 0;
-  return items * image.channels * image.height * image.width * 2 + kAlignment;
+  return items * image.channels * image.height * image.width * 2 + kArenaAlignment;
 }
 
 template <class T>
 void slic_features(const SlicImage<T>& image, SlicColors colors, double sigma, int16_t* features,
                    const Queue& queue) {
   check_slic_features(image.batch, image.channels, image.height, image.width, colors, sigma);
-  require("image", image.data);
-  require("features", features);
+  expect_memory("image", image.data);
+  expect_memory("features", features);
   const kernels::SlicColourJob job = colour_job(image, colors, sigma);
   const int64_t values = image.channels * image.height * image.width;
   in_parts(
@@ -94,15 +68,15 @@ void slic_features(const SlicImage<T>& image, SlicColors colors, double sigma, i
 
 int64_t slic_workspace_bytes(const SlicOptions& options, int64_t items) {
   check_slic(options);
-  return kernels::SlicScratch(plan_slic(options), items, options.connected).total + kAlignment;
+  return kernels::SlicScratch(plan_slic(options), items, options.connected).total + kArenaAlignment;
 }
 
 void slic(const SlicOptions& options, const int16_t* features, int32_t* ids, int32_t* counts,
           const Queue& queue) {
   check_slic(options);
-  require("features", features);
-  require("ids", ids);
-  require("counts", counts);
+  expect_memory("features", features);
+  expect_memory("ids", ids);
+  expect_memory("counts", counts);
   const int64_t pixels = options.height * options.width;
   in_parts(
       options.batch, queue, "superpixels",

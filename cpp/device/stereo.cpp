@@ -5,29 +5,17 @@
 #include <stdexcept>
 
 // First: its table takes addresses of kernels, some of which are called as what is declared below.
-#include "device/library.hpp"
 #include "device/parts.hpp"
 
 #include "mrfcore/cuda_stereo.hpp"
-#include "mrfcore/error.hpp"
-#include "ops/buffer.hpp"
 #include "ops/cost_volume.hpp"
 
 namespace mrfcore::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 64;  ///< of what an arena hands out
-
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
 void check_items(int64_t items) { check_extent("items", items, 1, INT32_MAX); }
-
-void expect_memory(const char* name, const void* data) {
-  if (data == nullptr) fail(std::string(name) + " has no data");
-}
-
-/// Bytes of `size` when an arena hands them out from anywhere.
-int64_t aligned(int64_t size) { return size == 0 ? 0 : size + kAlignment; }
 
 /// An item further on.
 ImageView item_of(ImageView image, int64_t item) {

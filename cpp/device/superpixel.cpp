@@ -5,28 +5,17 @@
 #include <stdexcept>
 #include <string>
 
-#include "device/library.hpp"
 #include "device/parts.hpp"
 #include "mrfcore/cuda_superpixel.hpp"
-#include "ops/buffer.hpp"
 #include "ops/superpixel.hpp"
 
 namespace mrfcore::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 64;  ///< of what an arena hands out
-
-void require(const char* name, const void* data) {
-  if (data == nullptr) throw std::invalid_argument(std::string(name) + " has no data");
-}
-
 void check_items(int64_t items) {
   if (items >= 1) return;
   throw std::invalid_argument("items is " + std::to_string(items) + ", expected >= 1");
 }
-
-/// Bytes of `size` when an arena hands them out from anywhere.
-int64_t aligned(int64_t size) { return size == 0 ? 0 : size + kAlignment; }
 
 SuperpixelMap some_of(SuperpixelMap map, int64_t first, int64_t count) {
   const int64_t bytes = map.type == IdType::Int32 ? 4 : 8;
@@ -46,23 +35,6 @@ int64_t list_bytes(const SuperpixelMap& map, int64_t channels, bool empty_too, i
       kernels::SuperpixelScratch(some_of(map, 0, items), channels, sizeof(T), empty_too).total);
 }
 
-/// run(functions, first item, number of items, scratch memory) for parts of a batch; scratch(n):
-/// bytes for n items. run returns a cudaError_t.
-template <class Scratch, class Run>
-void in_parts(int64_t batch, const Queue& queue, const char* what, const Scratch& scratch,
-              const Run& run) {
-  const Functions& functions = library();
-  const DeviceGuard guard(functions, queue.device);
-  const int64_t at_a_time = items_at_a_time(batch, queue, "one image", scratch);
-  for (int64_t first = 0; first < batch; first += at_a_time) {
-    const int64_t count = std::min(at_a_time, batch - first);
-    Arena arena(queue.workspace, queue.workspace_bytes);
-    const int64_t bytes = scratch(count);
-    void* memory = bytes == 0 ? nullptr : arena.take(bytes - kAlignment);
-    check(functions, run(functions, first, count, memory), what);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -76,8 +48,8 @@ template <class T>
 void superpixel_pool(const SuperpixelMap& map, int64_t channels, const T* x,
                      SuperpixelReduce reduce, T* z, int64_t* winners, const Queue& queue) {
   check_superpixel_map(map, channels, true);
-  require("x", x);
-  require("z", z);
+  expect_memory("x", x);
+  expect_memory("z", z);
   const int64_t plane = map.height * map.width;
   in_parts(
       map.batch, queue, "pooling over superpixels",
@@ -100,8 +72,8 @@ template <class T>
 void superpixel_unpool(const SuperpixelMap& map, int64_t channels, const T* z, bool divide, T* out,
                        const Queue& queue) {
   check_superpixel_map(map, channels, true);
-  require("z", z);
-  require("out", out);
+  expect_memory("z", z);
+  expect_memory("out", out);
   in_parts(
       map.batch, queue, "unpooling of superpixels",
       [&](int64_t items) { return superpixel_unpool_workspace_bytes(map, divide, items); },
@@ -124,8 +96,8 @@ template <class T>
 void superpixel_consistency(const SuperpixelMap& map, int64_t channels, const T* x,
                             const ConsistencyOptions& options, T* out, const Queue& queue) {
   check_superpixel_map(map, channels, true);
-  require("x", x);
-  require("out", out);
+  expect_memory("x", x);
+  expect_memory("out", out);
   const int64_t plane = map.height * map.width;
   in_parts(
       map.batch, queue, "consistency of superpixels",
@@ -151,9 +123,9 @@ template <class T>
 void soft_superpixel_pool(const SoftSuperpixels& grid, const T* q, const T* x, T* z,
                           const Queue& queue) {
   check_soft_superpixels(grid);
-  require("q", q);
-  require("x", x);
-  require("z", z);
+  expect_memory("q", q);
+  expect_memory("x", x);
+  expect_memory("z", z);
   const int64_t plane = grid.height * grid.width;
   in_parts(
       grid.batch, queue, "pooling over soft superpixels",
@@ -169,9 +141,9 @@ template <class T>
 void soft_superpixel_unpool(const SoftSuperpixels& grid, const T* q, const T* z, T* y,
                             const Queue& queue) {
   check_soft_superpixels(grid);
-  require("q", q);
-  require("z", z);
-  require("y", y);
+  expect_memory("q", q);
+  expect_memory("z", z);
+  expect_memory("y", y);
   const int64_t plane = grid.height * grid.width;
   in_parts(
       grid.batch, queue, "unpooling of soft superpixels", [](int64_t) { return int64_t{0}; },
@@ -187,9 +159,9 @@ template <class T>
 void soft_superpixel_product(const SoftSuperpixels& grid, const T* x, const T* z, T* g,
                              const Queue& queue) {
   check_soft_superpixels(grid);
-  require("x", x);
-  require("z", z);
-  require("g", g);
+  expect_memory("x", x);
+  expect_memory("z", z);
+  expect_memory("g", g);
   const int64_t plane = grid.height * grid.width;
   in_parts(
       grid.batch, queue, "gradient of soft associations", [](int64_t) { return int64_t{0}; },
