@@ -262,10 +262,10 @@ def test_one_by_one_takes_memory_of_one(
     asked = []
     original = _device.empty
 
-    def empty(like: Any, shape: Any, dtype: Any, what: str) -> Any:
+    def empty(like: Any, shape: Any, dtype: Any, what: str, *remedy: str) -> Any:
         if what == "messages":
             asked.append(shape)
-        return original(like, shape, dtype, what)
+        return original(like, shape, dtype, what, *remedy)
 
     monkeypatch.setattr(_device, "empty", empty)
     with device.active():
@@ -281,11 +281,11 @@ def test_what_does_not_fit_is_done_in_parts(device: Any, monkeypatch: pytest.Mon
     refused = []
     original = _device.empty
 
-    def empty(like: Any, shape: Any, dtype: Any, what: str) -> Any:
+    def empty(like: Any, shape: Any, dtype: Any, what: str, *remedy: str) -> Any:
         if what == "messages" and shape > limit:
             refused.append(shape)
             raise MemoryError(what)
-        return original(like, shape, dtype, what)
+        return original(like, shape, dtype, what, *remedy)
 
     unary, weights = instance(batch=5)
     expected = mrfcore.minimize(unary, mrfcore.Potts(), weights)
