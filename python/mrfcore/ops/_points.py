@@ -5,26 +5,17 @@ from __future__ import annotations
 
 import torch
 
-from mrfcore import _device
+from mrfcore.ops._tensors import check_floats, check_has_kernel
 
 __all__ = ["check_points", "gradient_wanted"]
-
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_points(x: object) -> None:
     """Raise TypeError or ValueError unless x is [B, D, N] or [B, D, H, W], with a kernel for it."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"x: expected a tensor, got {type(x).__name__}")
-    if x.device.type not in ("cpu", "cuda"):
-        raise TypeError(
-            f"x: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there is no "
-            f"kernel for {x.device.type}: pass x.cpu()"
-        )
-    if x.is_cuda and not torch.compiler.is_compiling():
-        _device.require_back_end("x")
-    if x.dtype not in _FLOATS:
-        raise TypeError(f"x: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}")
+    check_has_kernel("x", x)
+    check_floats("x", x)
     if x.dim() not in (3, 4) or x.numel() == 0:
         raise ValueError(
             f"x: expected [B, D, N] or [B, D, H, W], none of them 0, got shape {list(x.shape)}"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mrfcore import _device
 from mrfcore._scalars import _choice, _flag, _threads
 from mrfcore.ops import _folding as fold
 from mrfcore.ops._filter_flow_library import (
@@ -19,10 +18,10 @@ from mrfcore.ops._filter_flow_library import (
     side_of,
     transpose_op,
 )
+from mrfcore.ops._tensors import check_floats, check_has_kernel
 
 __all__ = ["expected_flow", "filter_flow", "filter_flow_transpose"]
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _PADDINGS = ("zeros", "replicate", "reflect")
 
 
@@ -145,17 +144,8 @@ def _check(name: str, x: object, shape: str) -> None:
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
     if x.dim() != 4:
         raise ValueError(f"{name}: expected {shape}, got shape {list(x.shape)}")
-    if x.device.type not in ("cpu", "cuda"):
-        raise TypeError(
-            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
-            f"is no kernel for {x.device.type}: pass {name}.cpu()"
-        )
-    if x.is_cuda and not torch.compiler.is_compiling():
-        _device.require_back_end(name)
-    if x.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
-        )
+    check_has_kernel(name, x)
+    check_floats(name, x)
 
 
 def _check_filters(image: torch.Tensor, filters: torch.Tensor) -> int:

@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 
-from mrfcore import _device
 from mrfcore.ops import _folding as fold
 from mrfcore.ops._library import backward_op, forward_op
 from mrfcore.ops._setup import Setup, encode, make_setup
+from mrfcore.ops._tensors import check_floats, check_has_kernel, check_same_device
 from mrfcore.potentials import Potential
 
 __all__ = ["message_passing"]
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_LABELS = 65535  # arg-mins are stored in 16 bits
 
 
@@ -138,25 +137,8 @@ def run(
 def _check_tensor(name: str, x: torch.Tensor) -> None:
     if x.device.type == "meta":
         raise TypeError(f"{name}: expected a tensor with values, got one on the meta device")
-    if x.device.type not in ("cpu", "cuda"):
-        raise TypeError(
-            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
-            f"is no kernel for {x.device.type}: pass {name}.cpu()"
-        )
-    if x.is_cuda and not torch.compiler.is_compiling():
-        _device.require_back_end(name)
-    if x.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
-        )
-
-
-def _check_device(name: str, x: torch.Tensor, unary: torch.Tensor) -> None:
-    if x.device != unary.device:
-        raise TypeError(
-            f"{name}: expected a tensor on {unary.device} as unary, got one on {x.device}; pass "
-            f"{name}.to(unary.device)"
-        )
+    check_has_kernel(name, x)
+    check_floats(name, x)
 
 
 def _check_unary(unary: object) -> None:
@@ -180,7 +162,7 @@ def _check_unary(unary: object) -> None:
 def _check_table(table: torch.Tensor, unary: torch.Tensor) -> None:
     labels = unary.shape[1]
     _check_tensor("pairwise", table)
-    _check_device("pairwise", table, unary)
+    check_same_device("pairwise", table, unary, "unary")
     if table.dim() != 2 or table.shape[0] != labels or table.shape[1] != labels:
         raise ValueError(
             f"pairwise: expected a table [L, L] with L = {labels} as in unary [B, L, H, W], got "
@@ -197,7 +179,7 @@ def _weights(
         if weights.dim() == 0 and weights.device.type == "cpu":
             # As in torch's own operations, a CPU number may meet tensors on any device.
             return 0.0, weights.to(unary.device)
-        _check_device("weights", weights, unary)
+        check_same_device("weights", weights, unary, "unary")
         if weights.dim() == 0:
             return 0.0, weights
         return 0.0, _edge_weights(weights, unary.shape, connectivity)

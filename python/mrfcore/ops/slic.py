@@ -10,11 +10,10 @@ import torch
 from mrfcore import _device
 from mrfcore.ops import _folding as fold
 from mrfcore.ops import _slic_device
+from mrfcore.ops._tensors import FLOATS
 from mrfcore.superpixels import check_slic_image, slic_of_array, slic_options
 
 __all__ = ["slic", "slic_of_tensor"]
-
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def slic(
@@ -73,7 +72,7 @@ def slic_of_tensor(
     """
     if not isinstance(image, torch.Tensor):
         raise TypeError(f"image: expected a tensor [B, C, H, W], got {type(image).__name__}")
-    if image.dtype != torch.uint8 and image.dtype not in _FLOATS:
+    if image.dtype != torch.uint8 and image.dtype not in FLOATS:
         raise TypeError(f"image: expected uint8 or floats in 0..1, got dtype {image.dtype}")
     if image.dim() not in (3, 4) or 0 in image.shape:
         raise ValueError(

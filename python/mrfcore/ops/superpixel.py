@@ -6,14 +6,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mrfcore import _device
 from mrfcore._scalars import _choice, _integer, _threads
 from mrfcore.ops._superpixel_autograd import Consistency, Maximum, Pool, Unpool
+from mrfcore.ops._tensors import check_floats, check_has_kernel
 
 __all__ = ["logit_consistency", "superpixel_pool", "superpixel_unpool"]
 
 _MOST_IDS = 1 << 20  # in small images, where nobody says how many; the core has the same rule
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -147,21 +146,12 @@ def _computed(x: torch.Tensor) -> torch.Tensor:
 def _check_values(name: str, x: object, dims: int, shape: str) -> None:
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name}: expected a tensor {shape}, got {type(x).__name__}")
-    if x.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
-        )
+    check_floats(name, x)
     if x.dim() != dims or 0 in x.shape:
         raise ValueError(
             f"{name}: expected {shape}, all sizes at least 1, got shape {list(x.shape)}"
         )
-    if x.device.type not in ("cpu", "cuda"):
-        raise TypeError(
-            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
-            f"is no kernel for {x.device.type}: pass {name}.cpu()"
-        )
-    if x.is_cuda and not torch.compiler.is_compiling():
-        _device.require_back_end(name)
+    check_has_kernel(name, x)
 
 
 def _number_of(ids: torch.Tensor) -> int:

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mrfcore import _device
 from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
 from mrfcore.ops import _folding as fold
+from mrfcore.ops._tensors import check_floats, check_has_kernel, check_same_device
 from mrfcore.ops._warp_library import forward_op, gradient_op
 
 __all__ = ["compose_flows", "flow_consistency", "warp"]
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _PADDINGS = ("zeros", "replicate")
 
 
@@ -61,7 +60,7 @@ def warp(
     _flag("return_mask", return_mask)
     _check("image", image)
     _check("flow", flow)
-    _same_device("flow", flow, image, "image")
+    check_same_device("flow", flow, image, "image")
     if flow.shape[1] != 2 or flow.shape[0] != image.shape[0]:
         raise ValueError(
             f"flow: expected [B, 2, H, W] with B = {image.shape[0]} as in image, got shape "
@@ -146,7 +145,7 @@ def flow_consistency(
     """
     _check("forward", forward)
     _check("backward", backward)
-    _same_device("backward", backward, forward, "forward")
+    check_same_device("backward", backward, forward, "forward")
     if forward.shape[1] != 2 or forward.shape != backward.shape:
         raise ValueError(
             f"backward: expected [B, 2, H, W] as forward, got shapes {list(forward.shape)} "
@@ -182,25 +181,8 @@ def _check(name: str, x: object) -> None:
         raise ValueError(f"{name}: expected four dimensions, got shape {list(x.shape)}")
     if x.shape[2] == 0 or x.shape[3] == 0:
         raise ValueError(f"{name}: expected at least one pixel, got shape {list(x.shape)}")
-    if x.device.type not in ("cpu", "cuda"):
-        raise TypeError(
-            f"{name}: expected a tensor on the CPU or a CUDA device, got one on {x.device}; there "
-            f"is no kernel for {x.device.type}: pass {name}.cpu()"
-        )
-    if x.is_cuda and not torch.compiler.is_compiling():
-        _device.require_back_end(name)
-    if x.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected float16, bfloat16, float32 or float64, got dtype {x.dtype}"
-        )
-
-
-def _same_device(name: str, x: torch.Tensor, first: torch.Tensor, first_name: str) -> None:
-    if x.device != first.device:
-        raise TypeError(
-            f"{name}: expected a tensor on {first.device} as {first_name}, got one on {x.device}; "
-            f"pass {name}.to({first_name}.device)"
-        )
+    check_has_kernel(name, x)
+    check_floats(name, x)
 
 
 def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
@@ -210,7 +192,7 @@ def _check_levels(flows: object, scales: Sequence[float] | None) -> list[float]:
         raise TypeError(f"flows: expected a list of at least one flow [B, 2, H, W], got {got}")
     for i, flow in enumerate(flows):
         _check(f"flows[{i}]", flow)
-        _same_device(f"flows[{i}]", flow, flows[0], "flows[0]")
+        check_same_device(f"flows[{i}]", flow, flows[0], "flows[0]")
         if flow.shape[:2] != (flows[0].shape[0], 2):
             raise ValueError(
                 f"flows[{i}]: expected [B, 2, H, W] with B = {flows[0].shape[0]} as in the first, "
