@@ -46,50 +46,47 @@ W interpolated(const T* row, int64_t step, int64_t to, int64_t n) {
   return at(before) + 6 * at(i) + at(next);
 }
 
-}  // namespace
-
-template <class T>
-ImagePlanes<T> halved(const ImagePlanes<T>& image, int64_t padding) {
+/// Rows first, then columns, by `filter(row, step, element, n)`; the weights of both add up to
+/// 2^bits.
+template <class T, class Filter>
+ImagePlanes<T> resampled(const ImagePlanes<T>& image, int64_t height, int64_t width,
+                         int64_t padding, int bits, const Filter& filter) {
   using W = Wide<T>;
-  const int64_t height = (image.height + 1) / 2, width = (image.width + 1) / 2;
   ImagePlanes<T> out(height, width, image.channels, padding);
   std::vector<W> rows(static_cast<size_t>(image.height * width));
   for (int c = 0; c < image.channels; ++c) {
     for (int64_t y = 0; y < image.height; ++y) {
       const T* from = image.channel(c) + y * image.width;
       for (int64_t x = 0; x < width; ++x)
-        rows[static_cast<size_t>(y * width + x)] = smoothed<W>(from, 1, x, image.width);
+        rows[static_cast<size_t>(y * width + x)] = filter(from, 1, x, image.width);
     }
     for (int64_t y = 0; y < height; ++y) {
       for (int64_t x = 0; x < width; ++x) {
-        const W sum = smoothed<W>(rows.data() + x, width, y, image.height);
-        out.channel(c)[y * width + x] = scaled<T>(sum, 8);
+        const W sum = filter(rows.data() + x, width, y, image.height);
+        out.channel(c)[y * width + x] = scaled<T>(sum, bits);
       }
     }
   }
   return out;
 }
 
+}  // namespace
+
+template <class T>
+ImagePlanes<T> halved(const ImagePlanes<T>& image, int64_t padding) {
+  return resampled(image, (image.height + 1) / 2, (image.width + 1) / 2, padding, 8,
+                   [](const auto* row, int64_t step, int64_t i, int64_t n) {
+                     return smoothed<Wide<T>>(row, step, i, n);
+                   });
+}
+
 template <class T>
 ImagePlanes<T> doubled(const ImagePlanes<T>& image, int64_t height, int64_t width,
                        int64_t padding) {
-  using W = Wide<T>;
-  ImagePlanes<T> out(height, width, image.channels, padding);
-  std::vector<W> rows(static_cast<size_t>(image.height * width));
-  for (int c = 0; c < image.channels; ++c) {
-    for (int64_t y = 0; y < image.height; ++y) {
-      const T* from = image.channel(c) + y * image.width;
-      for (int64_t x = 0; x < width; ++x)
-        rows[static_cast<size_t>(y * width + x)] = interpolated<W>(from, 1, x, image.width);
-    }
-    for (int64_t y = 0; y < height; ++y) {
-      for (int64_t x = 0; x < width; ++x) {
-        const W sum = interpolated<W>(rows.data() + x, width, y, image.height);
-        out.channel(c)[y * width + x] = scaled<T>(sum, 6);
-      }
-    }
-  }
-  return out;
+  return resampled(image, height, width, padding, 6,
+                   [](const auto* row, int64_t step, int64_t to, int64_t n) {
+                     return interpolated<Wide<T>>(row, step, to, n);
+                   });
 }
 
 template ImagePlanes<uint16_t> halved(const ImagePlanes<uint16_t>&, int64_t);
