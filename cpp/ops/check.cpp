@@ -93,7 +93,7 @@ void check_problem(const Problem<T>& p) {
 template <class T>
 bool check_unary_values(const Problem<T>& p, int threads) {
   bool forbidden = false;
-  const int64_t size = p.pixels() * p.labels;
+  const int64_t size = p.cells();
   for (int64_t b = 0; b < p.batch; ++b) {
     const UnaryScan scan = scan_unary(p.unary + b * size, size, threads);
     forbidden = forbidden || scan.forbidden;

@@ -184,7 +184,7 @@ void cost_volume(const ImageView& left, const ImageView& right, const CostVolume
   args.left = left_grey.data();
   args.right = right_grey.data();
   if (census) args.channels = 1;
-  args.threads = resolve_threads(options.threads);
+  args.threads = threads_for(args.height * args.width * args.num_disparities, options.threads);
   kernels().cost_volume(args);
 }
 

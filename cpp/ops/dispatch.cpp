@@ -105,6 +105,16 @@ int resolve_threads(int requested) {
 #endif
 }
 
+int worthwhile_threads(int threads, int64_t elements) {
+  constexpr int64_t kParallelElements = 1 << 14;
+  return elements < kParallelElements ? 1 : threads;
+}
+
+int threads_for(int64_t elements, int requested) {
+  const int threads = resolve_threads(requested);
+  return requested > 0 ? threads : worthwhile_threads(threads, elements);
+}
+
 template <class T>
 const cpu::Kernels<T>& kernels_for(Isa isa) {
 #if defined(MRFCORE_HAVE_AVX512)

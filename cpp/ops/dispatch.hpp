@@ -17,6 +17,13 @@ const char* isa_name(Isa isa);
 /// malformed values.
 int resolve_threads(int requested);
 
+/// `threads`, or 1 for fewer elements than are worth a parallel region: entering one costs
+/// microseconds, and milliseconds on a busy machine. Results do not depend on it.
+int worthwhile_threads(int threads, int64_t elements);
+
+/// resolve_threads(requested); the default is one thread where a call visits few elements.
+int threads_for(int64_t elements, int requested);
+
 template <class T>
 const cpu::Kernels<T>& kernels_for(Isa isa);
 

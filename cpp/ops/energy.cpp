@@ -56,7 +56,7 @@ double item_energy(const Problem<T>& p, int64_t item, const int32_t* labels, int
 template <class T>
 std::vector<double> energy(const Problem<T>& problem, const int32_t* labels, int threads) {
   check_problem(problem);
-  const int count = resolve_threads(threads);
+  const int count = threads_for(problem.pixels() * (1 + problem.pairs()), threads);
   check_labels("labels", labels, problem.batch, problem.height, problem.width, problem.labels);
   std::vector<double> energies;
   for (int64_t b = 0; b < problem.batch; ++b) {

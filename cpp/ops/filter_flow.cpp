@@ -79,7 +79,7 @@ cpu::FilterFlowArgs arguments(const FilterFlowProblem& p) {
   a.side = p.side;
   a.softmax = p.softmax;
   a.padding = p.padding;
-  a.threads = resolve_threads(p.threads);
+  a.threads = threads_for(pixels(p) * p.side * p.side, p.threads);
   a.filters = p.filters;
   return a;
 }

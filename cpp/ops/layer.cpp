@@ -40,10 +40,8 @@ struct Call {
         options(o),
         kernels(kernels_for_labels<T>(p.labels)),
         layout(p, o, round_up(p.labels, kernels.lanes)),
-        threads(resolve_threads(o.threads)) {
+        threads(worthwhile_threads(resolve_threads(o.threads), p.cells())) {
     control.poll = o.interrupted;
-    constexpr int64_t kParallelCells = 1 << 14;
-    if (p.pixels() * p.labels < kParallelCells) threads = 1;
   }
 
   TapeHeader header() const {
@@ -68,7 +66,7 @@ struct Call {
     made.layer.temperature = static_cast<T>(options.temperature);
     return made;
   }
-  int64_t cells() const { return problem.pixels() * problem.labels; }
+  int64_t cells() const { return problem.cells(); }
 };
 
 [[noreturn]] void bad(const std::string& message) { throw std::invalid_argument(message); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mrfcore/mean_shift.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -53,7 +54,8 @@ MeanShiftLayout layout_of(const MeanShiftShape& shape, const MeanShiftOptions& o
                           cpu::Control& control) {
   MeanShiftLayout layout = mean_shift_layout<T>(shape);
   layout.kernel = options.kernel;
-  layout.threads = resolve_threads(options.threads);
+  const int64_t others = std::min<int64_t>(shape.points, 1 << 16);  // far enough, without overflow
+  layout.threads = threads_for(shape.batch * shape.points * others, options.threads);
   control.poll = options.interrupted;
   layout.control = &control;
   return layout;

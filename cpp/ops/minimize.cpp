@@ -44,13 +44,9 @@ template <class T>
 ItemReport run_item(const Problem<T>& problem, const Options& options, const Outputs<T>& outputs,
                     int64_t b, const cpu::Kernels<T>& kernels, int threads, cpu::Control& control,
                     bool may_forbid) {
-  // Below this a parallel region costs more than it saves.
-  constexpr int64_t kParallelCells = 1 << 14;
-  const int useful = problem.pixels() * problem.labels < kParallelCells ? 1 : threads;
-  CpuBackend<T> backend(kernels, useful);
-  Item<T> item = cpu_item(problem, options, kernels, backend, b, useful, &control, may_forbid);
-  T* costs =
-      outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.pixels() * problem.labels;
+  CpuBackend<T> backend(kernels, threads);
+  Item<T> item = cpu_item(problem, options, kernels, backend, b, threads, &control, may_forbid);
+  T* costs = outputs.costs == nullptr ? nullptr : outputs.costs + b * problem.cells();
   return run_schedule(item, outputs.labels + b * problem.pixels(), costs)[0];
 }
 
@@ -119,12 +115,14 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
   if (outputs.labels == nullptr)
     throw std::invalid_argument("labels: expected an array to write to, got a null pointer");
   const cpu::Kernels<T>& kernels = kernels_for_labels<T>(problem.labels);
-  const int threads = resolve_threads(options.threads);
+  const int most_threads = resolve_threads(options.threads);
+  const int threads = worthwhile_threads(most_threads, problem.batch * problem.cells());
+  const int item_threads = worthwhile_threads(most_threads, problem.cells());
   constexpr int64_t kSmallItem = 1 << 21;
-  const bool side_by_side = threads > 1 && problem.batch >= threads && !options.callback &&
-                            problem.pixels() * problem.labels <= kSmallItem;
+  const bool side_by_side =
+      threads > 1 && problem.batch >= threads && !options.callback && problem.cells() <= kSmallItem;
   check_memory(problem, options, side_by_side ? threads : 1);
-  const bool may_forbid = check_unary_values(problem, threads);
+  const bool may_forbid = check_unary_values(problem, item_threads);
 
   cpu::Control control;
   control.poll = options.interrupted;
@@ -134,7 +132,7 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
   } else {
     for (int64_t b = 0; b < problem.batch; ++b) {
       reports[static_cast<size_t>(b)] =
-          run_item(problem, options, outputs, b, kernels, threads, control, may_forbid);
+          run_item(problem, options, outputs, b, kernels, item_threads, control, may_forbid);
     }
   }
   return reports;

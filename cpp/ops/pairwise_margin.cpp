@@ -72,10 +72,11 @@ class Item {
     load(x, labels, weights);
     const int64_t blocks = (count() + kBlock - 1) / kBlock;
     transpose(blocks);
-    kernels<T>().different_groups(
-        {blocks, dims_, stride_, static_cast<T>(options.alpha), static_cast<T>(options.neg_weight),
-         rows_.data(), columns_.data(), group_.data(), weight_.data(),
-         resolve_threads(options.threads), loss_.data(), grad ? gradient_.data() : nullptr});
+    kernels<T>().different_groups({blocks, dims_, stride_, static_cast<T>(options.alpha),
+                                   static_cast<T>(options.neg_weight), rows_.data(),
+                                   columns_.data(), group_.data(), weight_.data(),
+                                   threads_for(count() * count(), options.threads), loss_.data(),
+                                   grad ? gradient_.data() : nullptr});
     double loss = equal_groups();
     for (int64_t b = 0; b < blocks; ++b) loss += loss_.data()[b];
     if (grad != nullptr) unload(grad);

@@ -43,7 +43,8 @@ void check(const char* name, int64_t value) {
 /// The grid with its threads resolved.
 SoftSuperpixels checked(SoftSuperpixels grid) {
   check_soft_superpixels(grid);
-  grid.threads = resolve_threads(grid.threads);
+  const int64_t weights = grid.batch * cpu::kSlots * grid.height * grid.width;
+  grid.threads = threads_for(weights * grid.channels, grid.threads);
   return grid;
 }
 

@@ -73,8 +73,9 @@ int64_t most_ids(int64_t pixels) { return std::max(int64_t{1} << 20, pixels); }
 class RunMap {
  public:
   RunMap(const SuperpixelMap& map, const uint8_t* valid, int64_t channels, int threads) {
-    const cpu::RunsArgs args{.map = map, .valid = valid, .threads = resolve_threads(threads)};
     const int64_t rows = map.batch * map.height, pixels = map.height * map.width;
+    const cpu::RunsArgs args{
+        .map = map, .valid = valid, .threads = threads_for(rows * map.width * channels, threads)};
     std::vector<int64_t> offsets(static_cast<size_t>(rows) + 1);
     const cpu::IdRange range = runs_kernels().count(args, offsets.data());
     check_range(range, map.num > 0 ? map.num : most_ids(pixels), pixels);

@@ -58,7 +58,7 @@ cpu::WarpArgs<T> arguments(const WarpProblem& p, const T* image, const T* flow) 
   a.out_height = p.out_height;
   a.out_width = p.out_width;
   a.padding = p.padding;
-  a.threads = resolve_threads(p.threads);
+  a.threads = threads_for(p.batch * (p.channels + 2) * p.out_height * p.out_width, p.threads);
   a.image = image;
   a.flow = flow;
   return a;

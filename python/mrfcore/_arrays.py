@@ -60,17 +60,21 @@ def to_numpy(name: str, x: object) -> npt.NDArray[Any]:
 
 
 def _from_dlpack(name: str, x: Any) -> npt.NDArray[Any]:
-    _refuse_without_numpy(name, x)
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # asking first takes longer
+        _refuse_without_numpy(name, x)
+        _refuse_elsewhere(name, x)
+        raise TypeError(f"{name}: cannot be seen as a NumPy array: {error}") from error
+
+
+def _refuse_elsewhere(name: str, x: Any) -> None:
     device = int(x.__dlpack_device__()[0])
     if device not in _CPU_DEVICES:
         raise TypeError(
             f"{name}: expected an array on the CPU, as unary is, got one on DLPack device type "
             f"{device}; copy it first"
         )
-    try:
-        return np.from_dlpack(x)
-    except (BufferError, RuntimeError, TypeError) as error:
-        raise TypeError(f"{name}: cannot be seen as a NumPy array: {error}") from error
 
 
 def _refuse_without_numpy(name: str, x: Any) -> None:

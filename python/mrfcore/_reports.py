@@ -40,16 +40,18 @@ def make_result(
     costs: Any,
 ) -> Result:
     """A Result from the core's reports, one per item, and the arrays as the caller gets them."""
-    energies = np.array([r.energy for r in reports])
-    bounds = np.array([r.lower_bound for r in reports])
-    done = np.array([r.iterations for r in reports])
+    trace = _trace(reports, batched, bounded) if traced else None
+    if not batched:
+        only = reports[0]
+        bound = only.lower_bound if bounded else None
+        return Result(labels, only.energy, bound, costs, trace, only.iterations)
     return Result(
         labels=labels,
-        energy=energies if batched else float(energies[0]),
-        lower_bound=None if not bounded else (bounds if batched else float(bounds[0])),
+        energy=np.array([r.energy for r in reports]),
+        lower_bound=np.array([r.lower_bound for r in reports]) if bounded else None,
         costs=costs,
-        trace=_trace(reports, batched, bounded) if traced else None,
-        iterations=done if batched else int(done[0]),
+        trace=trace,
+        iterations=np.array([r.iterations for r in reports]),
     )
 
 

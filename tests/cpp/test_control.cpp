@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "instances.hpp"
+#include "ops/dispatch.hpp"
 
 namespace mrfcore::test {
 namespace {
@@ -162,6 +163,15 @@ TEST(Environment, ChoosesTheNumberOfThreads) {
     expect_error<Bad>([] { default_threads(); }, {"MRFCORE_NUM_THREADS", bad, "positive"});
   }
   EXPECT_GE(default_threads(), 1);
+}
+
+TEST(Environment, SmallCallsTakeOneThreadUnlessTold) {
+  const ScopedEnv env("MRFCORE_NUM_THREADS", "3");
+  EXPECT_EQ(threads_for(512, 0), 1);
+  EXPECT_EQ(threads_for(512, 2), 2);
+  EXPECT_EQ(threads_for(1 << 20, 0), 3);
+  EXPECT_EQ(worthwhile_threads(3, 512), 1);
+  expect_error<Bad>([] { threads_for(512, -1); }, {"threads", "-1"});
 }
 
 // ------------------------------------------------------------------ memory

@@ -29,6 +29,7 @@ struct Problem {
   int64_t edge_weights_batch_stride = 0;  ///< elements between items; 0 shares one array
 
   int64_t pixels() const { return height * width; }
+  int64_t cells() const { return pixels() * labels; }  ///< of one item
   int64_t pairs() const { return connectivity / 2; }
 };
 
