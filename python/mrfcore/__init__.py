@@ -34,6 +34,7 @@ from mrfcore.potentials import (  # noqa: E402
     TruncatedLinear,
     TruncatedQuadratic,
 )
+from mrfcore.tiles import TiledResult, minimize_tiled  # noqa: E402
 
 _SUBMODULES = (
     "cluster",
@@ -51,6 +52,7 @@ _SUBMODULES = (
     "scene",
     "stereo",
     "superpixels",
+    "tiles",
     "viz",
 )
 
@@ -63,6 +65,7 @@ __all__ = [
     "Result",
     "SGMPenalty",
     "Table",
+    "TiledResult",
     "Trace",
     "TruncatedLinear",
     "TruncatedQuadratic",
@@ -72,6 +75,7 @@ __all__ = [
     "mean_shift_filter",
     "mean_shift_segment",
     "minimize",
+    "minimize_tiled",
 ]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -290,23 +289,28 @@ def _labels(name: str, labels: Any, problem: _Problem) -> npt.NDArray[np.int32]:
     return np.ascontiguousarray(array, dtype=np.int32).reshape(problem.unary.shape[:3])
 
 
+def solve_bytes(
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    potential: _core.Potential,
+    per_edge: bool,
+    connectivity: int,
+    options: _core.Options,
+) -> int:
+    """What a solve of unaries [B, H, W, L] allocates: labels, costs, working memory."""
+    workspace = _core.workspace_bytes_f64 if dtype == np.float64 else _core.workspace_bytes_f32
+    batch, height, width, labels = shape
+    outputs = batch * height * width * (labels * dtype.itemsize + 4)
+    return outputs + workspace(
+        batch, height, width, labels, potential, per_edge, connectivity, options
+    )
+
+
 def _require_memory(problem: _Problem, options: _core.Options) -> None:
     shape = problem.unary.shape
-    batch, height, width, labels = shape
-    workspace = (
-        _core.workspace_bytes_f64 if problem.dtype == np.float64 else _core.workspace_bytes_f32
-    )
-    outputs = problem.unary.size * problem.dtype.itemsize + 4 * math.prod(shape[:3])
-    needed = problem.copy_bytes + outputs
-    needed += workspace(
-        batch,
-        height,
-        width,
-        labels,
-        problem.potential,
-        problem.edge_weights is not None,
-        problem.connectivity,
-        options,
+    per_edge = problem.edge_weights is not None
+    needed = problem.copy_bytes + solve_bytes(
+        shape, problem.dtype, problem.potential, per_edge, problem.connectivity, options
     )
     if needed < 1 << 26:
         return
