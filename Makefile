@@ -8,6 +8,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # An optional partner of the tests (shared libgomp, torch tensors in and out); they skip without.
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # The GPU back-end takes nvcc some ten minutes: OFF here, AUTO (where nvcc is) for CI and for what
 # users install with pip. Not from the environment, where CUDA is often a folder.
 CUDA := OFF
@@ -24,25 +25,6 @@ PACKAGE_FLAGS := -C build-dir='build/wheel/{wheel_tag}' -C cmake.define.MRFCORE_
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# Arguments of the parts: against the plain loops and plain torch, Google Benchmark, pytest-benchmark.
-define run_benchmarks
-mkdir -p build/bench
-$(BIN)/python bench/run.py $(1)
-$(BIN)/python bench/time_to_energy.py $(1)
-test ! -x build/release/bench/mrfcore_bench || build/release/bench/mrfcore_bench $(2) \
-  --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
-test -z '$(wildcard bench/test_*.py)' || \
-  $(BIN)/python -m pytest bench -q $(3) --benchmark-json=build/bench/python.json
-$(BIN)/python bench/layers.py $(1)
-$(BIN)/python bench/mean_shift.py $(1)
-$(BIN)/python bench/filter_flow.py $(1)
-$(BIN)/python bench/slic.py $(1)
-$(BIN)/python bench/superpixel.py $(1)
-$(BIN)/python bench/warp.py $(1)
-$(BIN)/python bench/pairwise_margin.py $(1)
-$(BIN)/python bench/cluster.py $(1)
-$(BIN)/python bench/mean_shift_filter.py $(1)
-endef
 FIND_SOURCES = find $(1) -type f -not -path '*/__pycache__/*' -not -name '*.so'
 SOURCES := $(shell $(call FIND_SOURCES,cpp cuda python third_party CMakeLists.txt pyproject.toml README.md))
 CXX_FILES = $(shell find cpp python/bindings tests bench cuda -name '*.[ch]pp' -o -name '*.cu*')
@@ -93,12 +75,11 @@ format: $(VENV)/.lint ## Let clang-format and ruff rewrite the files
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: build/release/.built $(VENV)/.bench ## All benchmarks, results in bench/results and build/bench
-	$(call run_benchmarks,,--benchmark_repetitions=3,)
-	$(BIN)/python bench/compare_opencv.py
+bench: build/release/.built $(VENV)/.bench ## The benchmark, to bench/results (BENCH_ARGS="--only solvers")
+	$(BIN)/python bench/all.py $(BENCH_ARGS)
 
-bench-quick: build/release/.built $(VENV)/.bench ## The same with short runs
-	$(call run_benchmarks,--quick,--benchmark_min_time=0.05 --benchmark_filter='^(ceiling|trwp/.*L:32/)',--benchmark-min-rounds=2 --benchmark-max-time=0.1)
+bench-quick: build/release/.built $(VENV)/.bench ## The same in two minutes, small cases
+	$(BIN)/python bench/all.py --quick $(BENCH_ARGS)
 
 gpu-check: ## Build, tests, sanitizers, benchmarks on this machine's GPU (PARTS="build test", OUT=folder)
 	$(PYTHON) tests/gpu_check.py $(if $(PARTS),--parts $(PARTS)) $(if $(OUT),--out '$(OUT)') \
@@ -137,7 +118,9 @@ $(VENV)/.lint: $(VENV)/.package
 
 $(VENV)/.bench: $(VENV)/.package
 	$(PIP) install 'mrfcore[bench]'
-	test -z '$(TORCH)' || $(PIP) install '$(TORCH)' || echo 'No $(TORCH): bench/layers.py will skip'
+	test -z '$(TORCH)' || $(PIP) install '$(TORCH)' || echo 'No $(TORCH): left out of the benchmark'
+	$(PIP) install cython setuptools wheel && $(PIP) install --no-build-isolation --no-deps fast-slic \
+	  || echo 'No fast-slic: left out of the benchmark'
 	touch $@
 
 .PHONY: build/release/.built

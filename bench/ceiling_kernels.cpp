@@ -74,6 +74,27 @@ float min_plus(int64_t steps) {
   return min_plus_unrolled<Fused>(steps, std::make_index_sequence<kAccumulators>());
 }
 
+template <std::size_t... I>
+float multiply_add_unrolled(int64_t steps, std::index_sequence<I...>) {
+  Vector acc[kAccumulators];
+  ((acc[I] = cpu::MRF_ISA::splat(static_cast<float>(I))), ...);
+  Vector h = cpu::MRF_ISA::splat(1.0f);
+  Vector v = cpu::MRF_ISA::splat(0.5f);
+  const auto one_step = [&](Vector& a) {
+    asm volatile("" : MRF_REGISTER(h), MRF_REGISTER(v));
+    a = fused(h, v, a);
+    asm volatile("" : MRF_REGISTER(a));
+  };
+  for (int64_t k = 0; k < steps; ++k) (one_step(acc[I]), ...);
+  float total = 0.0f;
+  ((total += acc[I][0]), ...);
+  return total;
+}
+
+float multiply_add(int64_t steps) {
+  return multiply_add_unrolled(steps, std::make_index_sequence<kAccumulators>());
+}
+
 void copy(const float* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];
 }
@@ -89,6 +110,7 @@ constinit const CeilingKernels kKernels = {MRF_NAME(MRF_ISA),
                                            static_cast<int64_t>(kAccumulators) * kLanes<float>,
                                            min_plus<false>,
                                            MRF_VECTOR_BYTES > 16 ? min_plus<true> : nullptr,
+                                           multiply_add,
                                            copy,
                                            update};
 

@@ -60,40 +60,52 @@ std::vector<CeilingKernels> ceiling_kernels() {
   return all;
 }
 
-double min_plus_pairs_per_second(const CeilingKernels& kernels) {
+namespace {
+
+/// Steps of all threads per second. One thread: of its processor time, which others at work disturb
+/// least.
+double steps_per_second(float (*loop)(int64_t), int threads) {
   constexpr int64_t kSteps = 4'000'000;
-  volatile float sink = 0.0f;
-  double best = fastest([&] { sink = kernels.min_plus(kSteps); }).cpu;
-  if (kernels.min_plus_fused != nullptr) {
-    best = std::min(best, fastest([&] { sink = kernels.min_plus_fused(kSteps); }).cpu);
-  }
-  static_cast<void>(sink);
-  return static_cast<double>(kSteps * kernels.pairs_per_step) / best;
-}
-
-StreamArrays::StreamArrays(int threads, int64_t elements)
-    : kernels_(ceiling_kernels().back()),
-      threads_(threads),
-      a_(static_cast<std::size_t>(elements), 1.0f),
-      b_(static_cast<std::size_t>(elements), 2.0f) {}
-
-int64_t StreamArrays::pass(Stream kind) {
-  const auto n = static_cast<int64_t>(a_.size());
-  on_threads(threads_, n, [&](int64_t begin, int64_t count) {
-    if (kind == Stream::Copy) {
-      kernels_.copy(a_.data() + begin, b_.data() + begin, count);
-    } else {
-      kernels_.update(a_.data() + begin, -1.0f, count);
-    }
+  const Elapsed t = fastest([&] {
+    on_threads(threads, threads, [&](int64_t, int64_t) {
+      volatile float sink = loop(kSteps);
+      static_cast<void>(sink);
+    });
   });
-  return 2 * n * static_cast<int64_t>(sizeof(float));
+  return static_cast<double>(kSteps * threads) / (threads == 1 ? t.cpu : t.wall);
 }
 
-double stream_bytes_per_second(Stream kind, int threads) {
-  StreamArrays arrays(threads);
-  int64_t bytes = 0;
-  const Elapsed t = fastest([&] { bytes = arrays.pass(kind); });
-  return static_cast<double>(bytes) / (threads == 1 ? t.cpu : t.wall);
+}  // namespace
+
+double min_plus_pairs_per_second(const CeilingKernels& kernels, int threads) {
+  double best = steps_per_second(kernels.min_plus, threads);
+  if (kernels.min_plus_fused != nullptr) {
+    best = std::max(best, steps_per_second(kernels.min_plus_fused, threads));
+  }
+  return best * static_cast<double>(kernels.pairs_per_step);
+}
+
+double multiply_adds_per_second(const CeilingKernels& kernels, int threads) {
+  return steps_per_second(kernels.multiply_add, threads) *
+         static_cast<double>(kernels.pairs_per_step);
+}
+
+StreamArrays::StreamArrays(int64_t elements)
+    : a_(static_cast<std::size_t>(elements), 1.0f), b_(static_cast<std::size_t>(elements), 2.0f) {}
+
+double StreamArrays::bytes_per_second(const CeilingKernels& kernels, Stream kind, int threads) {
+  const auto n = static_cast<int64_t>(a_.size());
+  const Elapsed t = fastest([&] {
+    on_threads(threads, n, [&](int64_t begin, int64_t count) {
+      if (kind == Stream::Copy) {
+        kernels.copy(a_.data() + begin, b_.data() + begin, count);
+      } else {
+        kernels.update(a_.data() + begin, -1.0f, count);
+      }
+    });
+  });
+  const auto bytes = static_cast<double>(2 * n) * sizeof(float);
+  return bytes / (threads == 1 ? t.cpu : t.wall);
 }
 
 }  // namespace mrfcore::bench

@@ -1,65 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean shift clustering against scikit-learn's, a seed at every point, one thread.
+"""Mean shift clustering against scikit-learn's, a seed at every point.
 
     python bench/cluster.py [--quick]
 
-Processor time of `fit`, ours the best of several. Centres and labels must agree. Prints a table and
-writes `bench/results/<machine>/cluster.json`; `--quick` takes few points and writes into
-`build/bench`. Without scikit-learn it skips.
+Both fit the same points in turn: on one thread in processor time, then on all (scikit-learn in as
+many processes). Labels must be equal.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import json
 import os
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before scikit-learn loads; ours is told each time
 
 import numpy as np
 
-from _machine import ROOT, describe, results_folder, write
+from _measure import clock_of, fields, interleave, timed
+from _part import Case, Found, Part, Run
+from _rows import Row
 
 DIMS, CLUSTERS = 3, 8
-TARGET = 20.0
 
 
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Mean shift clustering against scikit-learn.")
-    parser.add_argument("--quick", action="store_true", help="few points")
-    parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-    if importlib.util.find_spec("sklearn") is None:
-        print("cluster.py: no scikit-learn, nothing to compare with; skipped", file=sys.stderr)
-        return 0
-    os.environ["OMP_NUM_THREADS"] = "1"  # before scikit-learn loads
-    import sklearn
-
-    folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
-    output = args.output or folder / "cluster.json"
-    points = blobs(1000 if args.quick else 10000)
-    cases = [compare(points, bandwidth) for bandwidth in (0.5, 1.0)]
-    result = {
-        "machine": describe(),
-        "scikit_learn": sklearn.__version__,
-        "target": TARGET,
-        "cases": cases,
-    }
-    write(output, json.dumps(result, indent=1) + "\n")
-    print(f"{'N':>6}{'bandwidth':>10}{'clusters':>9}{'ours ms':>9}{'sklearn ms':>11}{'ratio':>7}")
-    for c in cases:
-        print(
-            f"{c['points']:>6}{c['bandwidth']:>10}{c['clusters']:>9}{1e3 * c['ours_s']:>9.1f}"
-            f"{1e3 * c['sklearn_s']:>11.1f}{c['ratio']:>6.0f}x"
-        )
-    print(f"\nwritten: {output}")
-    return 0 if all(c["same_labels"] for c in cases) else 1
+def cases(run: Run) -> Iterator[Case]:
+    for bandwidth in (1.0,) if run.quick else (0.5, 1.0):
+        yield {"points": 600 if run.quick else 10000, "bandwidth": bandwidth}
 
 
 def blobs(count: int) -> Any:
@@ -70,35 +39,40 @@ def blobs(count: int) -> Any:
     return centres[random.integers(0, CLUSTERS, count)] + noise
 
 
-def compare(points: Any, bandwidth: float) -> dict[str, Any]:
+def measure(case: Case, run: Run) -> Found:
     """Both on the same points."""
     import sklearn.cluster
 
     from mrfcore.cluster import MeanShift
 
-    ours, ours_s = min(
-        (timed(MeanShift(bandwidth=bandwidth, threads=1).fit, points) for _ in range(5)),
-        key=lambda found: found[1],
+    points, bandwidth = blobs(case["points"]), case["bandwidth"]
+    taken, same = {}, True
+    for threads in [1] if run.quick else run.thread_counts:
+        ours = MeanShift(bandwidth=bandwidth, threads=threads)
+        theirs = sklearn.cluster.MeanShift(bandwidth=bandwidth, n_jobs=threads)
+        clock = clock_of(threads)
+        sides = {
+            "ours": timed(partial(ours.fit, points), clock),
+            "theirs": timed(partial(theirs.fit, points), clock),
+        }
+        # Theirs takes half a minute, so it is not run to warm up, nor twice with all threads.
+        taken[threads] = interleave(sides, run.rounds(2) if threads == 1 else 1, warm=0)
+        same = same and np.array_equal(ours.labels_, theirs.labels_)
+    row = Row(
+        "mean shift clustering",
+        f"N={case['points']} D={DIMS} bandwidth {bandwidth}",
+        **fields(taken, "theirs"),
+        peer=f"scikit-learn {sklearn.__version__}",
+        headline=bandwidth == 1.0,
+        problem="" if same else "failed: labels differ from scikit-learn's",
     )
-    theirs, sklearn_s = timed(sklearn.cluster.MeanShift(bandwidth=bandwidth).fit, points)
-    return {
-        "points": len(points),
-        "dims": DIMS,
-        "bandwidth": bandwidth,
-        "clusters": len(ours.cluster_centers_),
-        "same_labels": bool(np.array_equal(ours.labels_, theirs.labels_)),
-        "ours_s": ours_s,
-        "sklearn_s": sklearn_s,
-        "ratio": sklearn_s / ours_s,
-    }
+    clusters = len(ours.cluster_centers_)
+    return {**case, "clusters": clusters, "same_labels": same, "seconds": taken}, [
+        row.promised(ratio=20)
+    ]
 
 
-def timed(call: Callable[[Any], Any], points: Any) -> tuple[Any, float]:
-    """Its result and processor time."""
-    start = time.process_time()
-    found = call(points)
-    return found, time.process_time() - start
-
+PART = Part("cluster", cases, measure, needs=("sklearn",))
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PART.main(__doc__, __file__))

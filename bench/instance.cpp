@@ -100,6 +100,10 @@ int64_t counted_bytes_per_cell(Solver solver, int connectivity) {
       return 12 * d;
     case Solver::TRWS:  // each of two passes reads theta and all messages, writes half of them
       return 2 * (4 + 6 * d);
+    case Solver::MeanField:  // theta and the neighbours' beliefs read (once: rows stay in cache),
+      return 12;             // new beliefs written
+    case Solver::ICM:        // theta
+      return 4;
     default:
       throw std::invalid_argument("solver: its bytes have not been counted");
   }
@@ -118,11 +122,28 @@ double convolution_operations_per_cell(const Potential& v, int64_t labels, int c
       return 5 * d;
     case PotentialKind::TruncatedLinear:  // three operations a doubling; row minimum, cap
       return (3 * doublings(std::min(v.a(), n)) + 2) * d;
+    case PotentialKind::TruncatedQuadratic: {  // a shift to both sides: two minima, a sum; row
+      // minimum, cap, own label; shifts as far as the truncation is not reached
+      const double band = std::min(std::ceil(std::sqrt(v.a())) - 1, n - 1);
+      return (3 * band + 3) * d;
+    }
     case PotentialKind::Table:  // one addition and one minimum per pair of labels
       return 2 * n * d;
     default:
       throw std::invalid_argument("pairwise: its operations have not been counted");
   }
+}
+
+Work work_per_cell(Solver solver, const Potential& pairwise, int64_t labels, int connectivity) {
+  if (solver == Solver::ICM) return {connectivity + 1.0, 0.0};
+  if (solver != Solver::MeanField) {
+    return {convolution_operations_per_cell(pairwise, labels, connectivity), 0.0};
+  }
+  bool symmetric = true;
+  for (int64_t l = 0; l < labels; ++l) {
+    for (int64_t m = 0; m < l; ++m) symmetric = symmetric && pairwise(l, m) == pairwise(m, l);
+  }
+  return {0.0, static_cast<double>(symmetric ? labels : 2 * labels)};
 }
 
 double plain_operations_per_cell(Solver solver, int64_t labels, int connectivity) {
@@ -165,13 +186,6 @@ Elapsed time_of(const Problem<float>& problem, Options options, int iterations,
   const Stopwatch watch;
   minimize(problem, options, {labels.data(), nullptr});
   return watch.elapsed();
-}
-
-Elapsed time_per_iteration(const Problem<float>& problem, const Options& options, int n,
-                           std::vector<int32_t>& labels) {
-  const Elapsed one = time_of(problem, options, 1, labels);
-  const Elapsed more = time_of(problem, options, n + 1, labels);
-  return {(more.wall - one.wall) / n, (more.cpu - one.cpu) / n};
 }
 
 }  // namespace mrfcore::bench

@@ -42,11 +42,22 @@ class PlainInstance {
 
 /// Bytes that one iteration moves between memory and core, per cell (pixel and label) in single
 /// precision, when both sweeps of a direction pair run while their scanlines sit in cache:
-/// TRWP and BP read and write the sum and two messages per pair, 12 D in all.
+/// TRWP and BP read and write the sum and two messages per pair, 12 D in all. What no
+/// implementation can do without, not what ours happens to move.
 int64_t counted_bytes_per_cell(Solver solver, int connectivity);
 
 /// Scalar operations (+ * min) per cell of the min-convolutions of one iteration.
 double convolution_operations_per_cell(const Potential& pairwise, int64_t labels, int connectivity);
+
+/// What one iteration must compute per cell.
+struct Work {
+  double operations;     ///< scalar + and min
+  double multiply_adds;  ///< scalar a * b + c
+};
+
+/// Message passing: the min-convolutions. Mean field: V times the neighbours' beliefs, twice where
+/// V is asymmetric. ICM: a row of V per neighbour, and the minimum.
+Work work_per_cell(Solver solver, const Potential& pairwise, int64_t labels, int connectivity);
 
 /// The same for the plain loops, which sum the messages again for every pair of labels.
 double plain_operations_per_cell(Solver solver, int64_t labels, int connectivity);
@@ -70,10 +81,5 @@ class Stopwatch {
 /// Time of a whole call of minimize() for the labels alone.
 Elapsed time_of(const Problem<float>& problem, Options options, int iterations,
                 std::vector<int32_t>& labels);
-
-/// Time of one iteration: (time of n + 1 iterations - time of 1) / n, so that neither setting up
-/// nor reading the labels counts.
-Elapsed time_per_iteration(const Problem<float>& problem, const Options& options, int n,
-                           std::vector<int32_t>& labels);
 
 }  // namespace mrfcore::bench

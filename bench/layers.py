@@ -3,117 +3,176 @@
 
     python bench/layers.py [--quick]
 
-Every measurement is a process of its own, on one thread. Times are processor time. Memory is the
-growth of the peak resident set over what the process holds with its inputs in place, in another
-process whose malloc gives back at once what is freed: otherwise holes that the reference's large
-temporaries leave behind count as its memory, twice what it needs at 32 labels.
-
-Prints a table and writes `bench/results/<machine>/layers.json`; `--quick` measures a small image
-into `build/bench`.
+Gradients of unaries and edge weights, and of the table where V is one. Both in one process, on one
+thread (and on all; the reference, which takes up to a minute, there for the first case only).
+Forward passes keep what backward ones need. Memory is the growth of the peak resident set over what
+the process holds with its inputs in place, in a process of its own. Bounds: bytes that
+must be moved. --every: also 8 and 16 neighbours with 96 labels, where the reference takes minutes.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import itertools
-import json
-import os
-import subprocess
 import sys
-import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from _machine import ROOT, describe, resident, results_folder, write
+from _measure import Clock, Phases, Side, clock_of, growth, interleave
+from _part import Case, Found, Part, Run
+from _rows import Row, Target, Times
 
-SIZE, QUICK_SIZE = (256, 512), (64, 96)
-ITERATIONS = 2
-TRUNCATION, DOUBLING_STEPS = 8, 3
-TARGETS = {"forward": 50.0, "backward": 100.0, "memory": 10.0, "backward_over_forward": 1.5}
-
-
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Layers against their plain-torch reference.")
-    parser.add_argument("--quick", action="store_true", help="a small image and fewer cases")
-    parser.add_argument("--repetitions", type=int, help="samples of ours (default 5, quick 2)")
-    parser.add_argument("--rows", type=int, help="rows for the reference, scaled up: crude")
-    parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child is not None:
-        print(json.dumps(measure_here(json.loads(args.child))))
-        return 0
-    if importlib.util.find_spec("torch") is None:
-        print("layers.py: no torch, nothing to compare with; skipped", file=sys.stderr)
-        return 0
-    folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
-    output = args.output or folder / "layers.json"
-    repetitions = args.repetitions or (2 if args.quick else 5)
-    result: dict[str, Any] = {
-        "machine": describe(),
-        "targets": TARGETS,
-        "copy_bytes_per_second": copy_bandwidth(),
-        "cases": [],
-    }
-    for case in cases(args.quick):
-        print(name_of(case), "...", file=sys.stderr, flush=True)
-        found = compare(case, repetitions, args.rows)
-        bound = found["predicted_bytes_per_pass"] / result["copy_bytes_per_second"]
-        for name in ("forward", "backward"):
-            found[f"{name}_of_byte_bound"] = bound / min(found["ours"][f"{name}_s"])
-        result["cases"].append(found)
-        write(output, json.dumps(result, indent=1) + "\n")  # the whole grid takes long
-    print(table(result))
-    print(f"\nwritten: {output}")
-    return 0
+ITERATIONS, TRUNCATION, DOUBLING_STEPS = 2, 8, 3
 
 
-def cases(quick: bool) -> list[dict[str, Any]]:
-    """All set-ups; gradients of unary and edge weights, and of the table where it is one."""
-    height, width = QUICK_SIZE if quick else SIZE
-    grid = itertools.product(("trwp", "isgmr", "sgm"), (32,) if quick else (32, 96), (4, 8, 16))
-    common = {"height": height, "width": width, "iterations": ITERATIONS, "store_every": 1}
-    found = [
-        {**common, "solver": s, "labels": n, "connectivity": d, "potential": "truncated_linear"}
-        for s, n, d in grid
-        if not quick or d == 4
-    ]
-    first = {**common, "solver": "trwp", "labels": 32, "connectivity": 4}
-    found.append({**first, "potential": "table"})
-    # What storing less costs: the same work, every 4th of 8 iterations kept. Memory beyond the
-    # messages grows with the iterations, so the ratio does, too.
-    for every in (1, 4):
-        found.append(
-            {**first, "potential": "truncated_linear", "iterations": 8, "store_every": every}
+def cases(run: Run) -> Iterator[Case]:
+    """All set-ups, those whose reference takes longest last."""
+    for labels, connectivity in [(32, 4)] if run.quick else [(32, 4), (32, 8), (32, 16), (96, 4)]:
+        for solver in ("trwp", "isgmr", "sgm"):
+            yield case(run, solver=solver, labels=labels, connectivity=connectivity)
+    if run.quick:
+        return
+    for solver in ("trwp", "isgmr", "sgm") if run.every else ():
+        yield case(run, solver=solver, labels=96, connectivity=8)
+        yield case(run, solver=solver, labels=96, connectivity=16)
+    yield case(run, potential="table")
+    # What storing less costs: the same work, every 4th of 8 iterations kept.
+    yield case(run, iterations=8)
+    yield case(run, iterations=8, store_every=4)
+
+
+def case(run: Run, **changes: Any) -> Case:
+    height, width = (64, 96) if run.quick else (256, 512)
+    usual = {"solver": "trwp", "labels": 32, "connectivity": 4, "potential": "truncated_linear"}
+    more = {"height": height, "width": width, "iterations": ITERATIONS, "store_every": 1}
+    return {**usual, **more, **changes}
+
+
+def inputs(case: Case) -> tuple[Any, Any, list[Any]]:
+    """Unaries [1, L, H, W]; a function of them, the table and the weights; leaves of gradients."""
+    import torch
+
+    import mrfcore
+
+    torch.manual_seed(0)
+    labels, height, width = case["labels"], case["height"], case["width"]
+    unary = torch.rand(1, labels, height, width).to(memory_format=torch.channels_last)
+    weights = torch.rand(case["connectivity"] // 2, height, width)
+    leaves = [unary.requires_grad_(), weights.requires_grad_()]
+    pairwise: Any = mrfcore.TruncatedLinear(TRUNCATION)
+    if case["potential"] == "table":
+        pairwise = torch.rand(labels, labels, requires_grad=True)
+        leaves.append(pairwise)
+    return unary, pairwise, leaves
+
+
+def form(side: str, case: Case, threads: int) -> tuple[Callable[[], Any], list[Any]]:
+    """Costs by either side, and what to differentiate them by."""
+    from mrfcore import ops
+    from mrfcore.ops import reference
+
+    unary, pairwise, leaves = inputs(case)
+    options = {name: case[name] for name in ("solver", "connectivity", "iterations")}
+    function: Any = reference.message_passing
+    if side == "ours":
+        function = ops.message_passing
+        options |= {"threads": threads, "store_every": case["store_every"]}
+    return lambda: function(unary, pairwise, leaves[1], **options), leaves
+
+
+def both_ways(call: Callable[[], Any], leaves: list[Any], clock: Clock) -> Side:
+    """Forward as training runs it, and backward."""
+    import torch
+
+    def once() -> Phases:
+        start = clock()
+        costs = call()
+        forward = clock() - start
+        grad = torch.full_like(costs, 0.5)
+        start = clock()
+        torch.autograd.grad(costs, leaves, grad)
+        return {"forward": forward, "backward": clock() - start}
+
+    return once
+
+
+def warm_up(side: str, case: Case) -> None:
+    """A small call: torch imports modules in the first backward pass that is given a gradient."""
+    import torch
+
+    call, leaves = form(side, {**case, "height": 4, "width": 4}, 1)
+    costs = call()
+    torch.autograd.grad(costs, leaves, torch.ones_like(costs))
+
+
+def check(case: Case) -> None:
+    """Both compute the same costs, on few pixels."""
+    import torch
+
+    few = {**case, "height": 12, "width": 9}
+    ours, theirs = (form(side, few, 1)[0]().detach() for side in ("ours", "reference"))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def measure(case: Case, run: Run) -> Found:
+    """A row forward, one back."""
+    import torch
+
+    check(case)
+    first = case == next(iter(cases(run)))
+    taken: dict[int, Any] = {}
+    for threads in run.thread_counts:
+        torch.set_num_threads(threads)
+        clock, sides = clock_of(threads), {}
+        for side in ("ours", "reference") if threads == 1 or first else ("ours",):
+            warm_up(side, case)
+            sides[side] = both_ways(*form(side, case, threads), clock)
+        # The reference once where it takes long; ours then some more.
+        taken[threads] = interleave(sides, run.rounds(3) if first else 1, warm=int(first))
+        more = interleave({"ours": sides["ours"]}, run.rounds(5) if not first else 2, warm=0)
+        for phase, samples in more["ours"].items():
+            taken[threads]["ours"][phase] += samples
+    measured = ("ours", "reference") if case["connectivity"] == 4 else ("ours",)
+    peaks = {side: run.peak({**case, "side": side}) for side in measured}
+    counted = count(case)
+    found = {**case, **counted, "seconds": taken, "peak_bytes": peaks}
+    return found, list(rows_of(found, run))
+
+
+def rows_of(found: dict[str, Any], run: Run) -> Iterator[Row]:
+    """Forward, backward."""
+    taken, peaks = found["seconds"], found["peak_bytes"]
+    bound = run.ceilings.bound(moved_bytes=found["predicted_bytes_per_pass"])
+    every = f", stored every {found['store_every']}" if found["store_every"] > 1 else ""
+    what = f"layer {found['solver']}-{found['connectivity']} {found['potential'].replace('_', ' ')}"
+    what += f" x{found['iterations']}{every}"
+
+    def times(threads: int, side: str, phase: str) -> Times | None:
+        samples = taken.get(threads, {}).get(side, {}).get(phase)
+        return Times(tuple(samples)) if samples else None
+
+    most = max(taken) if max(taken) > 1 else 0
+    for phase, least in (("forward", 50), ("backward", 100)):
+        row = Row(
+            f"{what}, {phase}",
+            f"{found['height']}x{found['width']}x{found['labels']}",
+            times(1, "ours", phase),
+            bound.seconds,
+            bound.by,
+            "torch reference",
+            times(1, "reference", phase),
+            times(most, "ours", phase),
+            times(most, "reference", phase),
+            peaks["ours"],
+            peaks.get("reference"),
+            headline=found["labels"] == 96,
         )
-    # The reference takes minutes for the largest: those last.
-    return sorted(found, key=lambda c: c["labels"] ** 2 * c["connectivity"] * c["iterations"])
-
-
-def compare(case: dict[str, Any], repetitions: int, rows: int | None) -> dict[str, Any]:
-    """Both sides of a case, ratios, and the counted work beside them."""
-    ours = measure({**case, "side": "ours", "repetitions": repetitions})
-    used = min(rows or case["height"], case["height"])
-    plain = measure({**case, "height": used, "side": "reference", "repetitions": 1})
-    scale = case["height"] / used  # 1: measured whole; otherwise proportional to rows
-    f, b = min(ours["forward_s"]), min(ours["backward_s"])
-    plain_f, plain_b = min(plain["forward_s"]) * scale, min(plain["backward_s"]) * scale
-    # A peak below one page means that nothing was allocated; it cannot divide.
-    return {
-        **case,
-        **count(case),
-        "ours": ours,
-        "reference": plain,
-        "reference_rows": used,
-        "reference_scaled_by": scale,
-        "forward_ratio": plain_f / f,
-        "backward_ratio": plain_b / b,
-        "memory_ratio": plain["peak_bytes"] * scale / max(ours["peak_bytes"], 4096),
-        "backward_over_forward": b / f,
-    }
+        row = row.promised(ratio=least)
+        if phase == "backward":
+            forward = times(1, "ours", "forward")
+            assert forward is not None
+            assert row.ours is not None
+            over = Target("b/f", row.ours.median / forward.median, 1.5, most=True)
+            row = row.promised(over, memory=10)
+        yield row
 
 
 VOLUMES = {"trwp": 6, "isgmr": 5, "sgm": 3}  # read and written once per pair of directions
@@ -146,125 +205,18 @@ def count(case: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def copy_bandwidth() -> float:
-    """Bytes read and written per second by one thread that copies: the ceiling of every pass."""
+def peak(job: Case) -> int:
+    """Growth in one forward and backward pass, bytes."""
     import torch
 
     torch.set_num_threads(1)
-    source = torch.zeros(1 << 26)
-    target = torch.zeros_like(source)
-    best = float("inf")
-    for _ in range(5):
-        start = time.process_time()
-        target.copy_(source)
-        best = min(best, time.process_time() - start)
-    return 2 * source.numel() * 4 / best
+    warm_up(job["side"], job)
+    call, leaves = form(job["side"], job, 1)
+    grad = torch.rand_like(leaves[0])
+    return growth(lambda: torch.autograd.grad(call(), leaves, grad))
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Times of one process, memory of another."""
-    tight = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    measured = run_child(job, {})
-    loose = measured["peak_bytes"]
-    peak = run_child({**job, "repetitions": 1}, tight)["peak_bytes"]
-    return {**measured, "peak_bytes": peak, "peak_bytes_default_malloc": loose}
-
-
-def run_child(job: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
-    """Measure in a fresh process."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(job)]
-    environment = os.environ | variables
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    loaded: dict[str, Any] = json.loads(done.stdout)
-    return loaded
-
-
-def measure_here(job: dict[str, Any]) -> dict[str, Any]:
-    """One side of a case in this process; the first sample gives the memory."""
-    import torch
-
-    import mrfcore
-    from mrfcore import ops
-    from mrfcore.ops import reference
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    labels, height, width = job["labels"], job["height"], job["width"]
-    unary = torch.rand(1, labels, height, width).to(memory_format=torch.channels_last)
-    weights = torch.rand(job["connectivity"] // 2, height, width)
-    leaves = [unary.requires_grad_(), weights.requires_grad_()]
-    pairwise: Any = mrfcore.TruncatedLinear(TRUNCATION)
-    if job["potential"] == "table":
-        pairwise = torch.rand(labels, labels, requires_grad=True)
-        leaves.append(pairwise)
-    options = {name: job[name] for name in ("solver", "connectivity", "iterations")}
-    function: Any = reference.message_passing
-    if job["side"] == "ours":
-        function = ops.message_passing
-        options |= {"threads": 1, "store_every": job["store_every"]}
-    # Once small before the clock starts and the memory is read: torch imports half a second's worth
-    # of modules in the first backward pass that is given a gradient.
-    small = function(unary[..., :4, :4], pairwise, weights[:, :4, :4], **options)
-    torch.autograd.grad(small, leaves, torch.ones_like(small))
-    grad = torch.rand_like(unary)
-    forward, backward, peak = [], [], 0
-    for k in range(job["repetitions"]):
-        before = reset_peak() if k == 0 else 0
-        start = time.process_time()
-        costs = function(unary, pairwise, weights, **options)
-        middle = time.process_time()
-        grads = torch.autograd.grad(costs, leaves, grad)
-        end = time.process_time()
-        if k == 0:
-            peak = resident("VmHWM") - before
-        forward.append(middle - start)
-        backward.append(end - middle)
-        del costs, grads
-    return {"forward_s": forward, "backward_s": backward, "peak_bytes": peak}
-
-
-def reset_peak() -> int:
-    """Forget the peak of the past (Linux); bytes resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return resident("VmRSS")
-
-
-def name_of(case: dict[str, Any]) -> str:
-    """Short, for tables."""
-    every = f" every {case['store_every']}" if case["store_every"] > 1 else ""
-    return (
-        f"{case['solver']}-{case['connectivity']} L={case['labels']} {case['potential']} "
-        f"x{case['iterations']}{every}"
-    )
-
-
-def table(result: dict[str, Any]) -> str:
-    """For people; * where the reference was measured on a strip and scaled by rows."""
-    lines = [
-        f"{result['machine']['cpu']}, one thread, load before: {result['machine']['load_before']}",
-        f"one thread copies {result['copy_bytes_per_second'] / 1e9:.1f} GB/s; bound: share of the "
-        "speed that moving the counted bytes would allow",
-        "ratios: reference over ours; MB: growth of the peak; arg-mins: predicted, ours",
-        f"{'case':44}{'fwd ms':>9}{'ratio':>8}{'bound':>6}{'bwd ms':>9}{'ratio':>8}{'bound':>6}"
-        f"{'b/f':>6}{'MB':>8}{'arg-mins':>9}{'ratio':>7}  missed",
-    ]
-    for c in result["cases"]:
-        ours = c["ours"]
-        missed = [n for n in ("forward", "backward", "memory") if c[f"{n}_ratio"] < TARGETS[n]]
-        if c["backward_over_forward"] > TARGETS["backward_over_forward"]:
-            missed.append("b/f")
-        lines.append(
-            f"{name_of(c) + ('*' if c['reference_scaled_by'] != 1 else ''):44}"
-            f"{1e3 * min(ours['forward_s']):>9.1f}{c['forward_ratio']:>7.0f}x"
-            f"{c['forward_of_byte_bound']:>6.0%}"
-            f"{1e3 * min(ours['backward_s']):>9.1f}{c['backward_ratio']:>7.0f}x"
-            f"{c['backward_of_byte_bound']:>6.0%}"
-            f"{c['backward_over_forward']:>6.2f}{ours['peak_bytes'] / 1e6:>8.0f}"
-            f"{c['predicted_argmin_bytes'] / 1e6:>9.0f}{c['memory_ratio']:>6.1f}x"
-            f"  {' '.join(missed)}"
-        )
-    return "\n".join(lines)
-
+PART = Part("layers", cases, measure, needs=("torch",), peak=peak)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PART.main(__doc__, __file__))

@@ -3,54 +3,28 @@
 
     python bench/pairwise_margin.py [--quick]
 
-Dense has all N^2 similarities, the positive part by group sums. One thread, processor time, ours
-and dense in turn in one process, the best of each. "raw": random embeddings, most pairs cost;
-"learnt": groups apart, few do.
-
-Prints a table and writes `bench/results/<machine>/pairwise_margin.json`; `--quick` measures few
-points into `build/bench`.
+Dense has all N^2 similarities, the positive part by group sums. Both in turn in one process, on one
+thread and on all; losses must agree. "raw": random embeddings, most pairs cost; "learnt": groups
+apart, few do. Memory is the growth of the peak resident set, each in a process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import json
+import math
 import sys
-import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from _machine import ROOT, describe, results_folder, write
+from _measure import clock_of, fields, growth, interleave, passes
+from _part import Case, Found, Part, Run
+from _rows import Row
 
 GROUPS, DIMS, ALPHA = 10, 64, 0.5
 
 
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Pairwise margin loss against dense torch.")
-    parser.add_argument("--quick", action="store_true", help="few points")
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-    if importlib.util.find_spec("torch") is None:
-        print("pairwise_margin.py: no torch, nothing to compare with; skipped", file=sys.stderr)
-        return 0
-    folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
-    output = args.output or folder / "pairwise_margin.json"
-    points = 1000 if args.quick else 4000
-    cases = [compare(points, learnt, args.repetitions) for learnt in (False, True)]
-    result = {"machine": describe(), "cases": cases}
-    write(output, json.dumps(result, indent=1) + "\n")
-    print(f"{'':8}{'N':>6}{'ours ms':>9}{'dense ms':>10}{'ratio':>7}")
-    for c in cases:
-        print(
-            f"{c['embedding']:8}{c['points']:>6}{1e3 * c['ours_s']:>9.1f}"
-            f"{1e3 * c['dense_s']:>10.1f}{c['ratio']:>6.1f}x"
-        )
-    print(f"\nwritten: {output}")
-    return 0
+def cases(run: Run) -> Iterator[Case]:
+    for embedding in ("raw", "learnt"):
+        yield {"embedding": embedding, "points": 1000 if run.quick else 4000}
 
 
 def dense(x: Any, labels: Any) -> Any:
@@ -66,43 +40,69 @@ def dense(x: Any, labels: Any) -> Any:
     return (positive + (over * factor).sum()) / x.shape[1]
 
 
-def compare(points: int, learnt: bool, repetitions: int) -> dict[str, Any]:
+def inputs(case: Case) -> tuple[Any, Any]:
+    """Embeddings [D, N] and their groups [N]."""
+    import torch
+
+    random = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, GROUPS, (case["points"],), generator=random)
+    x = torch.randn(DIMS, case["points"], generator=random)
+    if case["embedding"] == "learnt":
+        x = x * 0.003 + torch.eye(DIMS)[:, labels] - 0.02
+    return x.requires_grad_(), labels
+
+
+def forms(x: Any, labels: Any, threads: int) -> dict[str, Callable[[], Any]]:
+    from mrfcore.ops.pairwise_margin import pairwise_margin_loss
+
+    return {
+        "ours": lambda: pairwise_margin_loss(x[None], labels[None], ALPHA, threads=threads),
+        "dense": lambda: dense(x, labels),
+    }
+
+
+def measure(case: Case, run: Run) -> Found:
     """Loss and gradient, in turn."""
     import torch
 
-    from mrfcore.ops.pairwise_margin import pairwise_margin_loss
+    x, labels = inputs(case)
+    taken, losses = {}, {}
+    for threads in run.thread_counts:
+        torch.set_num_threads(threads)
+        both = forms(x, labels, threads)
+        losses = {name: float(form().detach()) for name, form in both.items()}
+        clock = clock_of(threads)
+        sides = {name: passes(form, x, None, clock) for name, form in both.items()}
+        taken[threads] = interleave(sides, run.rounds(5))
+    peaks = {name: run.peak({**case, "side": name}) for name in ("ours", "dense")}
+    same = math.isclose(losses["ours"], losses["dense"], rel_tol=1e-3, abs_tol=1e-5)
+    row = Row(
+        f"pairwise margin, both ways, {case['embedding']}",
+        f"N={case['points']} D={DIMS}",
+        **fields(taken, "dense", "both"),
+        peer="torch dense",
+        peak_bytes=peaks["ours"],
+        peer_peak_bytes=peaks["dense"],
+        headline=True,
+        problem="" if same else f"failed: losses differ: {losses}",
+    )
+    return {**case, "losses": losses, "seconds": taken, "peak_bytes": peaks}, [row]
+
+
+def peak(case: Case) -> int:
+    """Growth in one forward and backward pass, after a small one has loaded everything."""
+    import torch
 
     torch.set_num_threads(1)
-    random = torch.Generator().manual_seed(1)
-    labels = torch.randint(0, GROUPS, (points,), generator=random)
-    x = torch.randn(DIMS, points, generator=random)
-    if learnt:
-        x = x * 0.003 + torch.eye(DIMS)[:, labels] - 0.02
-    x.requires_grad_()
-    sides = {
-        "ours": lambda: pairwise_margin_loss(x[None], labels[None], ALPHA, threads=1),
-        "dense": lambda: dense(x, labels),
-    }
-    times: dict[str, list[float]] = {"ours": [], "dense": []}
-    losses = {}
-    for k in range(repetitions + 1):  # the first warms up
-        for name, run in sides.items():
-            start = time.process_time()
-            loss = run()
-            torch.autograd.grad(loss, x)
-            if k:
-                times[name].append(time.process_time() - start)
-            losses[name] = float(loss.detach())
-    best = {f"{name}_s": min(samples) for name, samples in times.items()}
-    return {
-        "embedding": "learnt" if learnt else "raw",
-        "points": points,
-        "dims": DIMS,
-        **best,
-        "ratio": best["dense_s"] / best["ours_s"],
-        "losses": losses,
-    }
+    grown = 0
+    for points in (70, case["points"]):
+        x, labels = inputs({**case, "points": points})
+        form = forms(x, labels, 1)[case["side"]]
+        grown = growth(lambda f=form, x=x: torch.autograd.grad(f(), x))
+    return grown
 
+
+PART = Part("pairwise_margin", cases, measure, needs=("torch",), peak=peak)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PART.main(__doc__, __file__))

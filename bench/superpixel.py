@@ -3,56 +3,33 @@
 
     python bench/superpixel.py [--quick]
 
-Mean over superpixels of x [1, C, 512, 512], forward and backward, one thread, processor time, ours
-and the others in turn in one process, the best of each. The map is a jittered grid, as SLIC's are;
-all forms get it as int64 ids. What the others can prepare from the ids alone (expanded indices, the
-sparse matrix, numbers of pixels) is not timed; ours prepares everything in every call.
-
-Prints a table and writes `bench/results/<machine>/superpixel.json`; `--quick` measures a small
-image into `build/bench`.
+Mean over superpixels of x [1, C, 512, 512], forward and backward, ours and the others in turn in
+one process, on one thread and on all; results must agree. The map is a jittered grid, as SLIC's
+are; all forms get it as int64 ids. What the others can prepare from the ids alone (expanded
+indices, the sparse matrix, numbers of pixels) is not timed; ours prepares everything in every call.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import sys
-import time
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from _machine import ROOT, describe, results_folder, write
+from _measure import clock_of, fields, interleave, passes
+from _part import Case, Found, Part, Run
+from _rows import Row
 
-TARGET = 4.0
 
-
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Superpixel pooling against plain torch.")
-    parser.add_argument("--quick", action="store_true", help="a small image")
-    parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-    if importlib.util.find_spec("torch") is None:
-        print("superpixel.py: no torch, nothing to compare with; skipped", file=sys.stderr)
-        return 0
-    folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
-    output = args.output or folder / "superpixel.json"
-    side, channels = (128, (21,)) if args.quick else (512, (21, 64))
-    cases = [
-        compare(side, c, s, args.repetitions)
-        for c in channels
-        for s in ((225,) if args.quick else (225, 1024))
-    ]
-    result = {"machine": describe(), "target": TARGET, "cases": cases}
-    write(output, json.dumps(result, indent=1) + "\n")
-    print(table(cases))
-    print(f"\nwritten: {output}")
-    return 0
+def cases(run: Run) -> Iterator[Case]:
+    """Sides, channels, superpixels; soft ones have cells of 16 pixels, 1024 of them at 512."""
+    if run.quick:
+        yield {"side": 128, "channels": 21, "superpixels": 64, "soft": True}
+        return
+    for channels in (21, 64):
+        for num in (225, 1024):
+            yield {"side": 512, "channels": channels, "superpixels": num, "soft": num == 1024}
 
 
 def superpixels(side: int, num: int) -> Any:
@@ -67,7 +44,7 @@ def superpixels(side: int, num: int) -> Any:
     return (rows * cells + columns)[None].contiguous()
 
 
-def forms(ids: Any, num: int, channels: int) -> dict[str, Callable[[Any], Any]]:
+def forms(ids: Any, num: int, channels: int, threads: int) -> dict[str, Callable[[Any], Any]]:
     """Functions of x [1, C, H, W]: what they compute / how."""
     import torch
 
@@ -89,19 +66,19 @@ def forms(ids: Any, num: int, channels: int) -> dict[str, Callable[[Any], Any]]:
         return zeros.scatter_reduce(1, index, x[0].flatten(1), reduce, include_self=False)
 
     def sparse_mm(x: Any) -> Any:
-        return torch.sparse.mm(matrix, x[0].flatten(1).T) / counts[:, None]
+        return (torch.sparse.mm(matrix, x[0].flatten(1).T) / counts[:, None]).T
 
     def consistency(x: Any) -> Any:
         return index_add(x).index_select(1, flat).view_as(x)
 
     found = {
-        "mean/ours": lambda x: functional.superpixel_pool(x, ids, num, threads=1),
+        "mean/ours": lambda x: functional.superpixel_pool(x, ids, num, threads=threads),
         "mean/index_add": index_add,
         "mean/scatter_reduce": scatter_reduce,
         "mean/sparse.mm": sparse_mm,
-        "max/ours": lambda x: functional.superpixel_pool(x, ids, num, "max", threads=1),
+        "max/ours": lambda x: functional.superpixel_pool(x, ids, num, "max", threads=threads),
         "max/scatter_reduce": lambda x: scatter_reduce(x, "amax"),
-        "consistency/ours": lambda x: functional.logit_consistency(x, ids, threads=1),
+        "consistency/ours": lambda x: functional.logit_consistency(x, ids, threads=threads),
         "consistency/index_add": consistency,
     }
     if importlib.util.find_spec("torch_scatter") is not None:
@@ -113,7 +90,7 @@ def forms(ids: Any, num: int, channels: int) -> dict[str, Callable[[Any], Any]]:
     return found
 
 
-def soft_forms(channels: int, side: int) -> dict[str, Callable[[Any], Any]]:
+def soft_forms(channels: int, side: int, threads: int) -> dict[str, Callable[[Any], Any]]:
     """Of soft associations with cells of 16 pixels; gradients to values and associations.
 
     The plain forms are those of the superpixel networks in use: one average pooling or one
@@ -152,73 +129,76 @@ def soft_forms(channels: int, side: int) -> dict[str, Callable[[Any], Any]]:
 
     return {
         "soft pool/ours": with_inputs(
-            lambda x: functional.soft_superpixel_pool(x, q, cell, threads=1), q
+            lambda x: functional.soft_superpixel_pool(x, q, cell, threads=threads), q
         ),
         "soft pool/avg_pool2d x 9": with_inputs(plain_pool, q),
         "soft unpool/ours": with_inputs(
-            lambda _: functional.soft_superpixel_unpool(z, q, cell, threads=1), q, z
+            lambda _: functional.soft_superpixel_unpool(z, q, cell, threads=threads), q, z
         ),
         "soft unpool/interpolate x 9": with_inputs(plain_unpool, q, z),
     }
 
 
-def compare(side: int, channels: int, num: int, repetitions: int) -> dict[str, Any]:
-    """Best seconds of every form, forward and backward."""
+def measure(case: Case, run: Run) -> Found:
+    """Two rows for each of the others, forward and back."""
     import torch
 
-    torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Sparse")  # of torch's own matrices
-    ids = superpixels(side, num)
-    count = int(ids.max()) + 1
+    torch.manual_seed(0)
+    side, channels = case["side"], case["channels"]
+    ids = superpixels(side, case["superpixels"])
+    num = int(ids.max()) + 1
     x = torch.randn(1, channels, side, side).requires_grad_()
-    best: dict[str, dict[str, float]] = {}
-    for _ in range(repetitions):
-        every = forms(ids, count, channels)
-        if count == (side // 16) ** 2 or side < 512:
-            every |= soft_forms(channels, side)
-        for name, form in every.items():
-            seconds = once(form, x)
-            held = best.setdefault(name, seconds)
-            best[name] = {k: min(held[k], seconds[k]) for k in seconds}
-    return {"side": side, "channels": channels, "superpixels": count, "seconds": best}
+    taken: dict[str, Any] = {}
+    for threads in run.thread_counts:
+        torch.set_num_threads(threads)
+        every = forms(ids, num, channels, threads)
+        if case["soft"]:
+            every |= soft_forms(channels, side, threads)
+        check(every, x)
+        for what in dict.fromkeys(name.split("/")[0] for name in every):
+            sides = {
+                name.split("/")[1]: passes(
+                    lambda f=f: f(x), inputs_of(f, x), None, clock_of(threads)
+                )
+                for name, f in every.items()
+                if name.startswith(what + "/")
+            }
+            taken.setdefault(what, {})[threads] = interleave(sides, run.rounds(7))
+    rows = [
+        Row(
+            f"superpixel {what}, {phase}",
+            f"C={channels} S={num} {side}^2",
+            **fields(by_threads, peer, phase),
+            peer=f"torch {peer}",
+            headline=channels == 21 and "index_add" in peer,
+        )
+        for what, by_threads in taken.items()
+        for peer in by_threads[1]
+        if peer != "ours"
+        for phase in ("forward", "backward")
+    ]
+    rows = [row.promised(ratio=4) if "index_add" in row.peer else row for row in rows]
+    return {**case, "seconds": taken}, rows
 
 
-def once(form: Callable[[Any], Any], x: Any) -> dict[str, float]:
-    """Processor time of one pass forward, one back."""
+def inputs_of(form: Callable[[Any], Any], x: Any) -> list[Any]:
+    """Tensors to differentiate by; unpooling does not see x."""
+    more = getattr(form, "inputs", ())
+    return [*more] if len(more) == 2 else [x, *more]
+
+
+def check(every: dict[str, Callable[[Any], Any]], x: Any) -> None:
+    """All forms of one thing give the same numbers."""
     import torch
 
-    more = getattr(form, "inputs", ())
-    inputs = [*more] if len(more) == 2 else [x, *more]  # unpooling does not see x
-    start = time.process_time()
-    z = form(x)
-    middle = time.process_time()
-    grad = torch.ones_like(z)
-    before = time.process_time()
-    torch.autograd.grad(z, inputs, grad)
-    end = time.process_time()
-    return {
-        "forward": middle - start,
-        "backward": end - before,
-        "both": middle - start + end - before,
-    }
+    for name, form in every.items():
+        ours = every[name.split("/")[0] + "/ours"](x).detach()
+        theirs = form(x).detach()
+        torch.testing.assert_close(theirs.reshape(ours.shape), ours, rtol=1e-3, atol=1e-3)
 
 
-def table(cases: list[dict[str, Any]]) -> str:
-    """Milliseconds, and how many times ours the others take."""
-    lines = ["   C     S  form                         forward       backward      both"]
-    for case in cases:
-        for name, seconds in case["seconds"].items():
-            ours = case["seconds"][name.split("/")[0] + "/ours"]
-            cells = [
-                f"{seconds[k] * 1e3:7.1f}"
-                + (f" {seconds[k] / ours[k]:4.1f}x" if ours is not seconds else " " * 6)
-                for k in ("forward", "backward", "both")
-            ]
-            lines.append(
-                f"{case['channels']:4d} {case['superpixels']:5d}  {name:28s}" + " ".join(cells)
-            )
-    return "\n".join(lines)
-
+PART = Part("superpixel", cases, measure, needs=("torch",))
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PART.main(__doc__, __file__))

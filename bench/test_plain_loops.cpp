@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "instance.hpp"
+#include "plain_run.hpp"
 
 namespace mrfcore::bench {
 namespace {
@@ -31,29 +32,10 @@ Solved solve(const Problem<float>& problem, Solver solver, int iterations) {
 
 /// The plain loop's labels and costs after the same number of iterations.
 Solved solve_plainly(const Problem<float>& problem, Solver solver, int iterations) {
-  const PlainInstance instance(problem);
-  const PlainProblem& p = instance.problem();
-  std::vector<float> volumes(static_cast<std::size_t>(p.directions) * p.volume());
-  for (int k = 0; k < iterations; ++k) {
-    if (solver == Solver::TRWP) {
-      plain_trwp_iteration(p, 2.0f / static_cast<float>(p.directions), volumes.data());
-    } else if (solver == Solver::ISGMR) {
-      std::vector<float> fresh(volumes.size());
-      plain_isgmr_iteration(p, volumes.data(), fresh.data());
-      volumes = std::move(fresh);
-    } else {
-      plain_sgm(p, volumes.data());
-    }
-  }
-  const float* unary = solver == Solver::SGM ? nullptr : p.unary;  // SGM's paths contain it
-  Solved s{std::vector<int32_t>(p.height * p.width), std::vector<float>(p.volume()), 0.0};
-  plain_labels(p, unary, volumes.data(), s.labels.data());
-  for (std::size_t i = 0; i < p.volume(); ++i) {
-    s.costs[i] = unary != nullptr ? unary[i] : 0.0f;
-    for (std::size_t d = 0; d < static_cast<std::size_t>(p.directions); ++d) {
-      s.costs[i] += volumes[d * p.volume() + i];
-    }
-  }
+  PlainRun run(problem, solver);
+  for (int k = 0; k < iterations; ++k) run.iterate();
+  Solved s;
+  run.read(s.labels, s.costs);
   s.energy = energy(problem, s.labels.data())[0];
   return s;
 }
@@ -98,6 +80,15 @@ TEST(PlainLoopsOperations, CountWhatTheLoopsDo) {
   EXPECT_EQ(convolution_operations_per_cell(make_potential("table", 10), 10, 4), 80);
   // Distances up to 8 in the doublings 1, 2, 4.
   EXPECT_EQ(convolution_operations_per_cell(make_potential("truncated_linear", 10), 10, 4), 44);
+  // 64 is reached at 8 labels: shifts 1..7 to both sides.
+  EXPECT_EQ(convolution_operations_per_cell(make_potential("truncated_quadratic", 10), 10, 4),
+            4 * (3 * 7 + 3));
+}
+
+TEST(WorkPerCell, OfMeanFieldIsOneProductWhereVIsSymmetric) {
+  EXPECT_EQ(work_per_cell(Solver::MeanField, make_potential("potts", 10), 10, 8).multiply_adds, 10);
+  EXPECT_EQ(work_per_cell(Solver::MeanField, make_potential("table", 10), 10, 8).multiply_adds, 20);
+  EXPECT_EQ(work_per_cell(Solver::TRWP, make_potential("table", 10), 10, 4).operations, 80);
 }
 
 }  // namespace

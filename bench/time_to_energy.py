@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy against time: all solvers, and expansion and swap moves of other libraries.
 
-    python bench/time_to_energy.py [--quick] [INSTANCE ...]
+    python bench/time_to_energy.py [--quick] [--every] [--select INSTANCE ...]
 
-Instances are those of Tables 3.1 to 3.3 (`mrfcore.reproduce`), 4 neighbours. One thread each, since
-the peers know no more; seconds are of the wall clock, from the call on, with what a solver sets up.
-Ours say after every iteration what the labelling of that moment costs, part of their time.
+Instances are those of Tables 3.1 to 3.3 (`mrfcore.reproduce`), 4 neighbours; the large ones, which
+take minutes each, only with --every. One thread each, since the peers know no more; seconds are of
+the wall clock, from the call on, with what a solver sets up. Ours say after every iteration what
+the labelling of that moment costs, part of their time.
 
 Peers, where they are installed: gco-wrapper (expansion and swap, by cycles from its own start, all
 zero) and PyMaxflow (expansion, from the arg-min of the unaries); expansion is left out where V is
 no metric. All energies are computed by `mrfcore.energy`.
 
-Prints seconds until the energy is within 1 % and 0.1 % of the best that anybody found (or
-`reference_energies.json` has), writes `bench/results/<machine>/time_to_energy.json` and a plot
-beside it. `--quick`: two instances, to `build/bench`.
+Rows: seconds until the energy is within 1 % and 0.1 % of the best that anybody found (or
+`reference_energies.json` has), the fastest of ours beside the fastest of theirs; a table of all
+methods in `time_to_energy.md` and a plot beside it.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import sys
@@ -32,66 +32,75 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 import mrfcore
-from _machine import ROOT, data_folder, describe, results_folder, write
+from _machine import data_folder, write
+from _part import Case, Found, Part, Run
+from _rows import Row, Times
 from mrfcore.reproduce.instances import INSTANCES, Problem
 
-QUICK = ("tsukuba", "map")
+QUICK = ("tsukuba",)
+USUAL = ("tsukuba", "venus", "map", "teddy", "cones", "penguin")
 ITERATIONS = {"trwp": 100, "trws": 100, "isgmr": 30, "bp": 50, "sgm": 5, "mean_field": 20}
 WITHIN = (0.01, 0.001)
-MOST_SECONDS = 60.0  # of a peer: no further cycle begins
+MOST_SECONDS = 20.0  # of a peer: no further cycle begins
 MOST_CYCLES = 12
+PEERS = {"gco": ("gco expansion", "gco swap"), "maxflow": ("PyMaxflow expansion",)}
 Labels = npt.NDArray[np.int32]
 Course = list[tuple[float, float]]  # (seconds, energy)
 
 
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("instances", nargs="*", help=f"of {', '.join(INSTANCES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} only")
-    parser.add_argument("--machine", help="folder in bench/results (default: from the CPU)")
-    args = parser.parse_args()
-    unknown = set(args.instances) - set(INSTANCES)
-    if unknown:
-        parser.error(f"no instance {', '.join(sorted(unknown))}; there are {', '.join(INSTANCES)}")
-    names = args.instances or (QUICK if args.quick else tuple(INSTANCES))
-    data = data_folder()
-    found = [name for name in names if INSTANCES[name].is_there(data)]
-    for name in set(names) - set(found):
-        print(f"{name}: no images below {data} (MRFCORE_DATA), left out", file=sys.stderr)
-    if not found:
-        return 0
-    folder = ROOT / "build/bench" if args.quick else results_folder(args.machine)
-    result: dict[str, Any] = {"machine": describe(), "threads": 1, "instances": {}}
-    for name in found:
-        result["instances"][name] = judged(measure(name, data), reference(name, data))
-        write(folder / "time_to_energy.json", json.dumps(result, indent=1) + "\n")
-        print(table(name, result["instances"][name]), flush=True)
-    plot(result["instances"], folder / "time_to_energy.png")
-    print(f"written: {folder}/time_to_energy.json, .png")
-    return 0
+def cases(run: Run) -> Iterator[Case]:
+    for name in INSTANCES if run.every else QUICK if run.quick else USUAL:
+        yield {"instance": name}
 
 
-def measure(name: str, data: Path) -> dict[str, Any]:
+def measure(case: Case, run: Run) -> Found:
     """Courses by method, and the best lower bound."""
+    name, data = case["instance"], data_folder()
+    if not INSTANCES[name].is_there(data):
+        problem = f"left out: no images of {name} (MRFCORE_DATA)"
+        return case, [Row("time to energy", name, problem=problem)]
     problem = INSTANCES[name].load(data)
+    fewer = 2 if run.quick else 1
     courses: dict[str, Course] = {}
     for solver, iterations in ITERATIONS.items():
-        print(f"{name}: {solver} ...", file=sys.stderr, flush=True)
-        courses[solver] = ours(problem, solver, iterations)
-    for peer, run in peers().items():
-        print(f"{name}: {peer} ...", file=sys.stderr, flush=True)
-        if course := theirs(problem, run):
+        courses[solver] = ours(problem, solver, max(1, iterations // fewer))
+    for peer, cycles in peers().items():
+        if course := theirs(problem, cycles, MOST_SECONDS / fewer**3):
             courses[peer] = course
     bound = mrfcore.minimize(
         problem.unary,
         problem.pairwise,
         problem.weight,
         solver="trws",
-        iterations=200,
+        iterations=200 // fewer,
         lower_bound=True,
     ).lower_bound
-    return {"courses": courses, "lower_bound": bound}
+    found = judged({"courses": courses, "lower_bound": bound}, reference(name, data))
+    return {**case, **found}, list(rows_of(name, found))
+
+
+def rows_of(name: str, found: dict[str, Any]) -> Iterator[Row]:
+    """The fastest of ours and of theirs."""
+    for module, names in PEERS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Row(
+                "time to energy", name, peer=names[0], problem=f"left out: no module {module}"
+            )
+    for within in WITHIN:
+        sides: dict[bool, list[tuple[float, str]]] = {True: [], False: []}
+        for method, t in found["times"].items():
+            if t[f"within_{within:g}"] is not None:
+                sides[method in ITERATIONS].append((t[f"within_{within:g}"], method))
+        best = {side: min(reached, default=(None, "nobody")) for side, reached in sides.items()}
+        times = {s: None if t is None else Times((t,)) for s, (t, _) in best.items()}
+        yield Row(
+            f"to within {within:.1%} of the best energy ({best[True][1]})",
+            name,
+            ours=times[True],
+            peer=best[False][1],
+            peers=times[False],
+            headline=within == WITHIN[-1],
+        )
 
 
 def ours(problem: Problem, solver: str, iterations: int) -> Course:
@@ -164,7 +173,7 @@ def maxflow_cycles(problem: Problem) -> Iterator[Labels]:
         yield labels.astype(np.int32)
 
 
-def theirs(problem: Problem, cycles: Peer) -> Course:
+def theirs(problem: Problem, cycles: Peer, most_seconds: float) -> Course:
     """Until nothing changes, or it takes too long; the energy is computed off the clock."""
     course: Course = []
     seconds = 0.0
@@ -175,7 +184,7 @@ def theirs(problem: Problem, cycles: Peer) -> Course:
             value = mrfcore.energy(labels, problem.unary, problem.pairwise, problem.weight)
             done = bool(course) and value >= course[-1][1]
             course.append((seconds, float(value)))
-            if done or seconds > MOST_SECONDS or len(course) == MOST_CYCLES:
+            if done or seconds > most_seconds or len(course) == MOST_CYCLES:
                 break
             start = time.perf_counter()
     except ValueError as error:
@@ -233,6 +242,15 @@ def table(name: str, instance: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def finish(found: list[dict[str, Any]], folder: Path) -> None:
+    """Table and plot of those that were measured."""
+    instances = {c["instance"]: c for c in found if "courses" in c}
+    if instances:
+        tables = "\n".join(table(name, instance) for name, instance in instances.items())
+        write(folder / "time_to_energy.md", f"```\n{tables.strip()}\n```\n")
+        plot(instances, folder / "time_to_energy.png")
+
+
 def plot(instances: dict[str, Any], path: Path) -> None:
     """Energy above the best against time, both logarithmic."""
     columns = min(3, len(instances))
@@ -259,5 +277,7 @@ def plot(instances: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+PART = Part("time_to_energy", cases, measure, finish=finish)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PART.main(__doc__, __file__))
