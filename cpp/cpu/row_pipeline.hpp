@@ -26,8 +26,13 @@ inline int64_t pipeline_lead(int connectivity) {
   return connectivity == 4 ? 1 : (connectivity == 8 ? 2 : 3);
 }
 
-inline int64_t block_end(int64_t begin, int64_t columns) {
-  return begin + kPipelineBlock < columns ? begin + kPipelineBlock : columns;
+/// Inside a parallel region.
+inline int team_size() {
+#if defined(_OPENMP)
+  return omp_get_num_threads();
+#else
+  return 1;
+#endif
 }
 
 struct RowProgress {
@@ -44,51 +49,59 @@ inline void wait_for(const std::atomic<int64_t>& done, int64_t target, Control* 
   }
 }
 
+/// One thread's part of rows first .. end - 1, dealt out in turn to `size` threads.
+struct RowTeam {
+  int64_t first, end, columns;
+  int64_t lead;  ///< columns that the row before must be ahead
+  int64_t me, size;
+  RowProgress* progress;  ///< of every row; not looked at by a team of one
+  Control* control;
+};
+
+/// body(row, begin, end) for blocks of kBlock columns of my rows, when the row before is far
+/// enough.
+template <int64_t kBlock, class Body>
+void run_rows(const RowTeam& team, Body& body) {
+  for (int64_t row = team.first + team.me; row < team.end; row += team.size) {
+    for (int64_t begin = 0; begin < team.columns; begin += kBlock) {
+      const int64_t end = begin + kBlock < team.columns ? begin + kBlock : team.columns;
+      if (team.size > 1 && row > team.first) {
+        const int64_t needed =
+            end - 1 + team.lead < team.columns ? end - 1 + team.lead : team.columns;
+        wait_for(team.progress[row - 1].done, needed, team.control);
+      }
+      if (should_stop(team.control)) break;
+      body(row, begin, end);
+      if (team.size > 1) team.progress[row].done.store(end, std::memory_order_release);
+    }
+  }
+}
+
 /// make(memory) gives each thread a function body(y, begin, end) that does columns begin..end-1 of
 /// row y; columns count from the side the pass starts at. Rows go bottom up when `reversed`.
 template <class Make>
 void row_pipeline(const GridShape& shape, bool reversed, int threads, Control* control,
                   const Make& make) {
-  const int64_t rows = shape.height, columns = shape.width;
-  if (threads > rows) threads = static_cast<int>(rows);
-  if (threads <= 1) {
+  const int64_t rows = shape.height;
+  const auto run = [&](int64_t me, int64_t size, RowProgress* progress) {
     auto body = make(thread_memory());
-    for (int64_t k = 0; k < rows; ++k) {
-      // Same blocks as in parallel: sums over a row must not depend on the number of threads.
-      for (int64_t begin = 0; begin < columns && !should_stop(control); begin += kPipelineBlock) {
-        body(reversed ? rows - 1 - k : k, begin, block_end(begin, columns));
-      }
-    }
-    return;
-  }
-  const int64_t lead = pipeline_lead(shape.connectivity);
+    const auto in_order = [&](int64_t k, int64_t begin, int64_t end) {
+      body(reversed ? rows - 1 - k : k, begin, end);
+    };
+    // Same blocks for any number of threads: sums over a row must not depend on it.
+    run_rows<kPipelineBlock>(
+        {0, rows, shape.width, pipeline_lead(shape.connectivity), me, size, progress, control},
+        in_order);
+  };
+  if (threads > rows) threads = static_cast<int>(rows);
+  if (threads <= 1) return run(0, 1, nullptr);
   const size_t bytes = sizeof(RowProgress) * static_cast<size_t>(rows);
   auto* progress = static_cast<RowProgress*>(std::aligned_alloc(64, bytes));
   if (progress == nullptr) std::abort();
   for (int64_t k = 0; k < rows; ++k) new (&progress[k]) RowProgress{0};
   // Deal rows by the real team size: the runtime may give fewer threads than asked.
 #pragma omp parallel num_threads(threads)
-  {
-#if defined(_OPENMP)
-    const int64_t team = omp_get_num_threads();
-#else
-    const int64_t team = 1;
-#endif
-    const int64_t me = thread_index();
-    auto body = make(thread_memory());
-    for (int64_t k = me; k < rows; k += team) {
-      for (int64_t begin = 0; begin < columns; begin += kPipelineBlock) {
-        const int64_t end = block_end(begin, columns);
-        if (k > 0) {
-          const int64_t needed = end - 1 + lead < columns ? end - 1 + lead : columns;
-          wait_for(progress[k - 1].done, needed, control);
-        }
-        if (should_stop(control)) break;
-        body(reversed ? rows - 1 - k : k, begin, end);
-        progress[k].done.store(end, std::memory_order_release);
-      }
-    }
-  }
+  run(thread_index(), team_size(), progress);
   std::free(progress);
 }
 

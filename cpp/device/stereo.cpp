@@ -1,66 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Public functions of stereo on a GPU: checks, chunks of the batch, memory.
 #include <algorithm>
-#include <cmath>
-#include <stdexcept>
 
 // First: its table takes addresses of kernels, some of which are called as what is declared below.
 #include "device/parts.hpp"
 
 #include "mrfcore/cuda_stereo.hpp"
-#include "ops/cost_volume.hpp"
+#include "ops/stereo_sgm.hpp"
 
 namespace mrfcore::cuda {
 namespace {
 
-[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+static_assert(kMostSgmLabels == kMostCompactLabels && kMostSgmPenalty == kMostCompactPenalty);
 
 void check_items(int64_t items) { check_extent("items", items, 1, INT32_MAX); }
-
-/// An item further on.
-ImageView item_of(ImageView image, int64_t item) {
-  const int64_t pixel = image.channels * (image.type == PixelType::UInt8 ? 1 : 4);
-  image.data =
-      static_cast<const std::byte*>(image.data) + item * image.height * image.width * pixel;
-  return image;
-}
 
 bool census(const CostVolumeOptions& options) { return options.cost == StereoCost::Census; }
 
 int64_t code_bytes(const ImageView& image, const CostVolumeOptions& options, int64_t items) {
   return census(options) ? census_bytes(image.height, image.width, items) : 0;
-}
-
-bool whole(double value) { return value == std::floor(value); }
-
-/// What makes costs whole numbers in a byte.
-void check_byte_costs(const ImageView& left, const CostVolumeOptions& costs) {
-  if (left.type != PixelType::UInt8 && !census(costs))
-    fail("left and right have float pixels, expected uint8 unless costs are of census");
-  check_extent("num_disparities", costs.num_disparities, 1, kMostCompactLabels);
-  if (!whole(costs.truncation))
-    fail("truncation is " + std::to_string(costs.truncation) + ", expected a whole number");
-  if (costs.border && !(*costs.border >= 0 && *costs.border <= 255 && whole(*costs.border)))
-    fail("border is " + std::to_string(*costs.border) + ", expected a whole number in 0..255");
-  if (costs.scale != 1.0F || costs.accumulate) fail("scale, accumulate: expected 1 and false");
-}
-
-void check_options(const StereoSgmOptions& o) {
-  if (o.paths != 4 && o.paths != 8)
-    fail("paths is " + std::to_string(o.paths) + ", expected 4 or 8");
-  check_extent("p2", o.p2, 0, kMostCompactPenalty);
-  check_extent("p1", o.p1, 0, o.p2);
-  if (!(o.uniqueness >= 0 && std::isfinite(o.uniqueness)))
-    fail("uniqueness is " + std::to_string(o.uniqueness) + ", expected a finite number >= 0");
-  if (!(o.max_difference >= 0))
-    fail("max_difference is " + std::to_string(o.max_difference) + ", expected a number >= 0");
-}
-
-/// Costs as byte_cost_volume() wants them: truncated at 255 before the border is derived.
-cpu::CostVolumeArgs byte_cost_args(const ImageView& left, const ImageView& right,
-                                   CostVolumeOptions costs) {
-  costs.truncation = std::fmin(costs.truncation, 255.0F);
-  return cost_volume_args(left, right, costs, nullptr);
 }
 
 CompactSgm compact_args(const ImageView& left, const StereoSgmOptions& options) {
@@ -191,20 +149,14 @@ void right_view_volume(const float* costs, int64_t items, int64_t height, int64_
 
 int64_t stereo_sgm_workspace_bytes(const ImageView& left, const StereoSgmOptions& options,
                                    int64_t items) {
-  check_items(items);
-  check_cost_volume(left, left, options.costs);
-  check_byte_costs(left, options.costs);
-  check_options(options);
+  check_stereo_sgm(left, left, items, options);
   return sgm_memory(library(), left, options, items).total();
 }
 
 void stereo_sgm(const ImageView& left, const ImageView& right, int64_t items,
                 const StereoSgmOptions& options, const StereoSgmOutputs& outputs,
                 const Queue& queue) {
-  check_items(items);
-  check_cost_volume(left, right, options.costs);
-  check_byte_costs(left, options.costs);
-  check_options(options);
+  check_stereo_sgm(left, right, items, options);
   expect_memory("labels", outputs.labels);
   const Functions& functions = library();
   const DeviceGuard guard(functions, queue.device);

@@ -81,38 +81,28 @@ void check_options(const CostVolumeOptions& options) {
   }
 }
 
-/// The luma of an RGB image when `convert`, else the image itself.
-class Grey {
- public:
-  Grey(const ImageView& image, bool convert) : data_(image.data) {
-    if (!convert || image.channels == 1) return;
-    const auto pixels = static_cast<std::size_t>(image.height * image.width);
-    if (image.type == PixelType::UInt8) {
-      const auto* rgb = static_cast<const uint8_t*>(image.data);
-      bytes_.resize(pixels);
-      for (std::size_t i = 0; i < pixels; ++i) {
-        const int sum = 299 * rgb[3 * i] + 587 * rgb[3 * i + 1] + 114 * rgb[3 * i + 2];
-        bytes_[i] = static_cast<uint8_t>((sum + 500) / 1000);
-      }
-      data_ = bytes_.data();
-    } else {
-      const auto* rgb = static_cast<const float*>(image.data);
-      floats_.resize(pixels);
-      for (std::size_t i = 0; i < pixels; ++i) {
-        floats_[i] = 0.299F * rgb[3 * i] + 0.587F * rgb[3 * i + 1] + 0.114F * rgb[3 * i + 2];
-      }
-      data_ = floats_.data();
-    }
-  }
-  const void* data() const { return data_; }
-
- private:
-  const void* data_;
-  std::vector<uint8_t> bytes_;
-  std::vector<float> floats_;
-};
-
 }  // namespace
+
+Grey::Grey(const ImageView& image, bool convert) : data_(image.data) {
+  if (!convert || image.channels == 1) return;
+  const auto pixels = static_cast<std::size_t>(image.height * image.width);
+  if (image.type == PixelType::UInt8) {
+    const auto* rgb = static_cast<const uint8_t*>(image.data);
+    bytes_.resize(pixels);
+    for (std::size_t i = 0; i < pixels; ++i) {
+      const int sum = 299 * rgb[3 * i] + 587 * rgb[3 * i + 1] + 114 * rgb[3 * i + 2];
+      bytes_[i] = static_cast<uint8_t>((sum + 500) / 1000);
+    }
+    data_ = bytes_.data();
+  } else {
+    const auto* rgb = static_cast<const float*>(image.data);
+    floats_.resize(pixels);
+    for (std::size_t i = 0; i < pixels; ++i) {
+      floats_[i] = 0.299F * rgb[3 * i] + 0.587F * rgb[3 * i + 1] + 0.114F * rgb[3 * i + 2];
+    }
+    data_ = floats_.data();
+  }
+}
 
 void check_extent(const char* name, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return;

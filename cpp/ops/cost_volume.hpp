@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cpu/cost_volume.hpp"
 
@@ -16,6 +17,18 @@ void check_cost_volume(const ImageView& left, const ImageView& right,
 /// their channels; one thread.
 cpu::CostVolumeArgs cost_volume_args(const ImageView& left, const ImageView& right,
                                      const CostVolumeOptions& options, float* out);
+
+/// The luma of an RGB image when `convert`, else the image itself.
+class Grey {
+ public:
+  Grey(const ImageView& image, bool convert);
+  const void* data() const { return data_; }
+
+ private:
+  const void* data_;
+  std::vector<uint8_t> bytes_;
+  std::vector<float> floats_;
+};
 
 /// Of a left view's volume that is read along its diagonals.
 void check_right_view(const float* costs, int64_t height, int64_t width, int64_t num_disparities,

@@ -2,7 +2,6 @@
 // Thin face of mrfcore/cuda_stereo.hpp, with addresses for arrays; mrfcore._stereo_device checks
 // tensors, allocates and owns everything.
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/optional.h>
 
 #include "bindings.hpp"
 #include "device.hpp"
@@ -53,27 +52,6 @@ void bind_types(nb::module_& m) {
       .def_rw("height", &DevicePairs::height)
       .def_rw("width", &DevicePairs::width)
       .def_rw("channels", &DevicePairs::channels);
-  using Costs = mrfcore::CostVolumeOptions;
-  nb::class_<Costs>(m, "CostVolumeOptions")
-      .def(nb::init<>())
-      .def_rw("cost", &Costs::cost)
-      .def_rw("num_disparities", &Costs::num_disparities)
-      .def_rw("min_disparity", &Costs::min_disparity)
-      .def_rw("truncation", &Costs::truncation)
-      .def_rw("border", &Costs::border, nb::arg().none())
-      .def_rw("window_height", &Costs::window_height)
-      .def_rw("window_width", &Costs::window_width);
-  using Sgm = cuda::StereoSgmOptions;
-  nb::class_<Sgm>(m, "CudaSgmOptions")
-      .def(nb::init<>())
-      .def_rw("costs", &Sgm::costs)
-      .def_rw("paths", &Sgm::paths)
-      .def_rw("p1", &Sgm::p1)
-      .def_rw("p2", &Sgm::p2)
-      .def_rw("subpixel", &Sgm::subpixel)
-      .def_rw("uniqueness", &Sgm::uniqueness)
-      .def_rw("left_right_check", &Sgm::left_right_check)
-      .def_rw("max_difference", &Sgm::max_difference);
 }
 
 }  // namespace

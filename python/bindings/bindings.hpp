@@ -18,6 +18,7 @@ void bind_cuda_stereo(nanobind::module_& m);
 void bind_cuda_mean_shift_filter(nanobind::module_& m);
 void bind_cuda_superpixel(nanobind::module_& m);
 void bind_cost_volume(nanobind::module_& m);
+void bind_stereo_sgm(nanobind::module_& m);
 void bind_disparity(nanobind::module_& m);
 void bind_filter_flow(nanobind::module_& m);
 void bind_warp(nanobind::module_& m);

@@ -26,6 +26,7 @@ NB_MODULE(_core, m) {
   bind_pairwise_margin(m);
   bind_cuda(m);
   bind_cost_volume(m);
+  bind_stereo_sgm(m);
   bind_cuda_filter_flow(m);
   bind_cuda_mean_shift(m);
   bind_cuda_slic(m);

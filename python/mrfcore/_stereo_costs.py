@@ -150,7 +150,7 @@ def core_costs(
     border: float | None,
     window: tuple[int, int],
 ) -> Any:
-    """Options for the CUDA back-end; arguments are checked already."""
+    """Options for the core; arguments are checked already."""
     options = _core.CostVolumeOptions()
     options.cost = getattr(_core.StereoCost, cost)
     options.num_disparities, options.min_disparity = labels

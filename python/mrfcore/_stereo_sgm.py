@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain semi-global matching, the same on both back-ends: options, and the CPU's way."""
+"""Plain semi-global matching, the same on both back-ends: options, and the CPU's call."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ import numpy.typing as npt
 
 from mrfcore import _core
 from mrfcore._images import as_pair
-from mrfcore._minimize import minimize
 from mrfcore._scalars import _choice
 from mrfcore._stereo_costs import (
     DisparityRange,
     core_costs,
-    empty_volume,
     require_overlap,
-    write_costs,
 )
 from mrfcore._stereo_energy import default_truncation
-from mrfcore._stereo_post import Checks, disparity_map, right_view_labels
-from mrfcore.potentials import SGMPenalty
 
 __all__ = ["SGM_COSTS", "SGMSettings", "match_arrays"]
 
@@ -97,8 +92,8 @@ class SGMSettings:
             )
 
     def core(self, channels: int) -> Any:
-        """For the CUDA back-end."""
-        options = _core.CudaSgmOptions()
+        """For the core."""
+        options = _core.SgmOptions()
         options.costs = core_costs(
             self.labels,
             self.cost,
@@ -123,44 +118,6 @@ def match_arrays(
     settings.check_images(first.shape[2], first.dtype == np.uint8)
     disparity = np.empty(first.shape[:3], np.float32)
     labels = np.empty(first.shape[:3], np.int32)
-    for item, pair in enumerate(zip(first, second, strict=True)):
-        disparity[item], labels[item] = _match_pair(*pair, settings)
+    options = settings.core(first.shape[3])
+    _core.stereo_sgm(first, second, options, settings.threads, labels, disparity)
     return (disparity, labels) if np.ndim(left) == 4 else (disparity[0], labels[0])
-
-
-def _match_pair(
-    left: npt.NDArray[Any], right: npt.NDArray[Any], settings: SGMSettings
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    labels, channels = settings.labels, left.shape[2]
-    volume = empty_volume(left, labels.size)
-    write_costs(
-        volume,
-        left,
-        right,
-        labels.minimum,
-        settings.cost,
-        truncation=settings.largest_cost(channels),
-        window=settings.window,
-        threads=settings.threads,
-    )
-    result = minimize(
-        volume,
-        SGMPenalty(*settings.penalties(channels)),
-        solver="sgm",
-        connectivity=settings.paths,
-        iterations=1,
-        threads=settings.threads or None,
-    )
-    other = None
-    if settings.left_right_check:
-        other = right_view_labels(result.costs, labels.minimum, settings.threads)
-    checks = Checks(
-        max_difference=settings.max_difference,
-        uniqueness=settings.uniqueness,
-        speckle_size=0,
-        subpixel=settings.subpixel,
-        smoothing=0,
-        fill=False,
-        threads=settings.threads,
-    )
-    return disparity_map(result, other, left, labels.minimum, checks)[0], result.labels

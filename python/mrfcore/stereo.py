@@ -269,12 +269,13 @@ def sgm(
     max_difference: float = 1.0,
     threads: int | None = None,
 ) -> SGMResult:
-    """Disparities by plain semi-global matching (Hirschmueller 2008), made for GPUs.
+    """Disparities by plain semi-global matching (Hirschmueller 2008), in whole numbers.
 
-    One pass over the paths, whole numbers throughout. For images on a GPU costs and messages are
-    bytes that never leave it: 5 bytes of memory a pixel and label with 8 paths, and with uint8
-    images nothing waits (it can be captured in a CUDA graph). On the CPU it is `cost_volume`, then
-    `minimize` with "sgm", with the same labels. `match` finds better disparities, and takes longer.
+    One pass over the paths: the labels of `cost_volume` and then `minimize` with "sgm", from costs
+    and messages that are bytes. On the CPU with the default penalties it takes 1 byte of memory a
+    pixel and label, kept for the next call. Images on a GPU are matched there: 5 bytes with 8
+    paths, and with uint8 images nothing waits (it can be captured in a CUDA graph). `match` finds
+    better disparities, and takes longer.
 
     Args:
         left: image [H, W] or [H, W, 3], or a batch [B, H, W, 1 or 3]; uint8, or floats on the
@@ -288,8 +289,8 @@ def sgm(
             channel for the others.
         p1: penalty of neighbours one label apart, a whole number. None: 30 for a census of 7 x 9
             pixels, in proportion to the bits for others; 15 per channel for other costs.
-        p2: penalty of neighbours further apart, p1 <= p2 <= 7936; beyond 127, messages take twice
-            the memory. None: twice p1's default.
+        p2: penalty of neighbours further apart, p1 <= p2 <= 7936; beyond 63 (127 with 4
+            paths, or on a GPU) it takes twice the memory. None: twice p1's default.
         paths: directions, 4 or 8.
         subpixel: refine by a parabola through the sums of l - 1, l, l + 1.
         uniqueness: a pixel is valid if every label further than 1 from the best costs at least
@@ -297,7 +298,7 @@ def sgm(
         left_right_check: a pixel is valid if its match points back at it, give or take
             max_difference, by the right view's winners: the sums read along diagonals.
         max_difference: pixels.
-        threads: on the CPU, see `minimize`.
+        threads: on the CPU, see `minimize`; the result does not depend on it.
 
     Returns:
         SGMResult. There is no clean-up beyond the checks: `match` removes speckles, smooths, fills.

@@ -213,7 +213,7 @@ def test_workspace_is_what_the_documentation_says() -> None:
     pairs = _core.CudaPairs()
     pairs.left = pairs.right = 64
     pairs.height, pairs.width = 480, 640
-    options = _core.CudaSgmOptions()
+    options = _core.SgmOptions()
     costs = options.costs
     costs.cost, costs.num_disparities = _core.StereoCost.census, 128
     options.costs = costs

@@ -12,6 +12,7 @@
 
 #include "mrfcore/cost_volume.hpp"
 #include "mrfcore/cuda.hpp"
+#include "mrfcore/stereo_sgm.hpp"
 
 namespace mrfcore::cuda {
 
@@ -34,29 +35,9 @@ void right_view_volume(const float* costs, int64_t items, int64_t height, int64_
                        int64_t num_disparities, int64_t min_disparity, float border, float* out,
                        const Queue& queue);
 
-/// One iteration of SGM (Hirschmueller 2008) and what is made of it.
-struct StereoSgmOptions {
-  /// Costs are min(cost, truncation, 255): whole numbers, so images are uint8 (census: float, too)
-  /// and truncation and border are whole. scale is 1, accumulate false, num_disparities at most
-  /// 256.
-  CostVolumeOptions costs;
-  int paths = 8;         ///< 4 or 8
-  int64_t p1 = 30;       ///< of neighbours one label apart; both suit a census of 7 x 9 pixels
-  int64_t p2 = 60;       ///< further apart; 0 <= p1 <= p2 <= 7936. Up to 127 takes half the memory
-  bool subpixel = true;  ///< parabola through the sums of l - 1, l, l + 1
-  /// Labels further than 1 from the best must cost (1 + uniqueness) times as much; 0: no check.
-  double uniqueness = 0.0;
-  /// The match of a pixel must point back at it, give or take max_difference.
-  bool left_right_check = true;
-  double max_difference = 1.0;
-};
-
-struct StereoSgmOutputs {
-  int32_t* labels = nullptr;   ///< [items, H, W], before all checks; required
-  float* disparity = nullptr;  ///< [items, H, W] in pixels, NaN where a check fails; or null
-  int32_t* right_labels =
-      nullptr;  ///< [items, H, W] of the right view, -1: none can match; or null
-};
+/// Outputs are in device memory; `interrupted` is not looked at.
+using mrfcore::StereoSgmOptions;
+using mrfcore::StereoSgmOutputs;
 
 /// Working memory of stereo_sgm() for `items` pairs at a time. A cell (pixel and label) takes 1
 /// byte of costs and, for each path, 1/2 byte of messages if p2 <= 127, 1 byte beyond: 5 bytes with

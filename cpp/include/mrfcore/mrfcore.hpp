@@ -17,6 +17,7 @@
 #include "mrfcore/runtime.hpp"
 #include "mrfcore/slic.hpp"
 #include "mrfcore/soft_superpixel.hpp"
+#include "mrfcore/stereo_sgm.hpp"
 #include "mrfcore/superpixel.hpp"
 #include "mrfcore/version.hpp"
 #include "mrfcore/warp.hpp"
