@@ -156,7 +156,14 @@ double plain_operations_per_cell(Solver solver, int64_t labels, int connectivity
     case Solver::ISGMR:  // theta + own + D - 2 others
       return pairs * (d - 1 + convolution);
     case Solver::TRWP:  // theta + D messages, rho, minus the opposite one
+    case Solver::BP:
       return pairs * (d + 2 + convolution);
+    case Solver::TRWS:  // gamma, minus the opposite one; theta + D messages once in either pass
+      return pairs * (2 + convolution) + 2 * d;
+    case Solver::MeanField:  // w V Q, added
+      return pairs * 3;
+    case Solver::ICM:  // w V, added
+      return 2 * d;
     default:
       throw std::invalid_argument("solver: there is no plain loop of it");
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plain_loops.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/directions.hpp"
@@ -42,6 +44,17 @@ void normalise(float* message, std::size_t labels) {
     if (message[l] < lowest) lowest = message[l];
   }
   for (std::size_t l = 0; l < labels; ++l) message[l] -= lowest;
+}
+
+/// The pixel one step along r from pixel i, if there is one.
+bool neighbour(const PlainProblem& p, int r, std::size_t i, std::size_t& found) {
+  const core::Direction step = core::direction(r);
+  const auto width = static_cast<int64_t>(p.width);
+  const int64_t y = static_cast<int64_t>(i) / width + step.dy;
+  const int64_t x = static_cast<int64_t>(i) % width + step.dx;
+  if (y < 0 || y >= static_cast<int64_t>(p.height) || x < 0 || x >= width) return false;
+  found = static_cast<std::size_t>(y * width + x);
+  return true;
 }
 
 constexpr auto kKeepZero = [](std::size_t) {};
@@ -121,6 +134,103 @@ void plain_sgm(const PlainProblem& p, float* paths) {
   }
 }
 
+void plain_trws_iteration(const PlainProblem& p, float* messages) {
+  const std::size_t volume = p.volume();
+  const float gamma = 2.0f / static_cast<float>(p.directions);
+  std::vector<float> sum(p.labels);
+  const auto send = [&](int r, std::size_t node, std::size_t next) {
+    const float* v = table(p, r);
+    const float* opposite = messages + static_cast<std::size_t>(core::opposite(r)) * volume;
+    float* own = messages + static_cast<std::size_t>(r) * volume + next;
+    for (std::size_t lambda = 0; lambda < p.labels; ++lambda) {
+      float best = kInfinity;
+      for (std::size_t mu = 0; mu < p.labels; ++mu) {
+        const float delta =
+            gamma * sum[mu] - opposite[node + mu] + p.weight * v[lambda * p.labels + mu];
+        if (delta < best) best = delta;
+      }
+      own[lambda] = best;
+    }
+    normalise(own, p.labels);
+  };
+  for (const bool ahead : {true, false}) {
+    for (std::size_t k = 0; k < p.height * p.width; ++k) {
+      const std::size_t i = ahead ? k : p.height * p.width - 1 - k;
+      for (std::size_t l = 0; l < p.labels; ++l) {
+        sum[l] = p.unary[i * p.labels + l];
+        for (int d = 0; d < p.directions; ++d) {
+          sum[l] += messages[static_cast<std::size_t>(d) * volume + i * p.labels + l];
+        }
+      }
+      for (int r = 0; r < p.directions; ++r) {
+        const core::Direction step = core::direction(r);
+        const bool later = step.dy > 0 || (step.dy == 0 && step.dx > 0);
+        std::size_t next = 0;
+        if (later == ahead && neighbour(p, r, i, next)) send(r, i * p.labels, next * p.labels);
+      }
+    }
+  }
+}
+
+void plain_mean_field_iteration(const PlainProblem& p, float* costs, float* beliefs) {
+  for (std::size_t i = 0; i < p.volume(); i += p.labels) {
+    float lowest = kInfinity;
+    float total = 0.0f;
+    for (std::size_t l = 0; l < p.labels; ++l) lowest = std::min(lowest, costs[i + l]);
+    for (std::size_t l = 0; l < p.labels; ++l) {
+      beliefs[i + l] = std::exp(lowest - costs[i + l]);
+      total += beliefs[i + l];
+    }
+    for (std::size_t l = 0; l < p.labels; ++l) beliefs[i + l] /= total;
+  }
+  for (std::size_t i = 0; i < p.height * p.width; ++i) {
+    float* own = costs + i * p.labels;
+    for (std::size_t l = 0; l < p.labels; ++l) own[l] = p.unary[i * p.labels + l];
+    for (int r = 0; r < p.directions; ++r) {
+      std::size_t previous = 0;
+      if (!neighbour(p, core::opposite(r), i, previous)) continue;
+      const float* v = table(p, r);
+      for (std::size_t lambda = 0; lambda < p.labels; ++lambda) {
+        for (std::size_t mu = 0; mu < p.labels; ++mu) {
+          own[lambda] += p.weight * v[lambda * p.labels + mu] * beliefs[previous * p.labels + mu];
+        }
+      }
+    }
+  }
+}
+
+void plain_icm_iteration(const PlainProblem& p, int32_t* labels) {
+  const std::size_t side = p.directions == 4 ? 0 : (p.directions == 8 ? 2 : 3);
+  const std::size_t colours = side == 0 ? 2 : side * side;
+  for (std::size_t colour = 0; colour < colours; ++colour) {
+    for (std::size_t i = 0; i < p.height * p.width; ++i) {
+      const std::size_t y = i / p.width;
+      const std::size_t x = i % p.width;
+      if ((side == 0 ? (y + x) % 2 : y % side * side + x % side) != colour) continue;
+      const auto cost = [&](std::size_t l) {
+        float sum = p.unary[i * p.labels + l];
+        for (int r = 0; r < p.directions; ++r) {
+          std::size_t near = 0;
+          if (!neighbour(p, core::opposite(r), i, near)) continue;
+          sum += p.weight * table(p, r)[l * p.labels + static_cast<std::size_t>(labels[near])];
+        }
+        return sum;
+      };
+      const float best = cost(static_cast<std::size_t>(labels[i]));
+      float lowest = kInfinity;
+      std::size_t where = 0;
+      for (std::size_t l = 0; l < p.labels; ++l) {
+        const float value = cost(l);
+        if (value < lowest) {
+          lowest = value;
+          where = l;
+        }
+      }
+      if (lowest < best) labels[i] = static_cast<int32_t>(where);  // stays put on ties
+    }
+  }
+}
+
 void plain_labels(const PlainProblem& p, const float* unary, const float* volumes,
                   int32_t* labels) {
   for (std::size_t i = 0; i < p.height * p.width; ++i) {
@@ -128,7 +238,7 @@ void plain_labels(const PlainProblem& p, const float* unary, const float* volume
     labels[i] = 0;
     for (std::size_t l = 0; l < p.labels; ++l) {
       float cost = unary != nullptr ? unary[i * p.labels + l] : 0.0f;
-      for (int d = 0; d < p.directions; ++d) {
+      for (int d = 0; volumes != nullptr && d < p.directions; ++d) {
         cost += volumes[static_cast<std::size_t>(d) * p.volume() + i * p.labels + l];
       }
       if (cost < best) {

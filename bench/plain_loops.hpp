@@ -42,8 +42,22 @@ void plain_isgmr_iteration(const PlainProblem& problem, const float* messages, f
 /// SGM, Eq 3.3: paths, [directions] volumes, receive L_r; a scanline's head is its own unary.
 void plain_sgm(const PlainProblem& problem, float* paths);
 
+/// One iteration, forward and backward, of sequential TRW (Kolmogorov 2006, section 4.1): nodes in
+/// raster order send to their neighbours ahead, then the other way. A node sums its messages once,
+/// as published. One gamma for all nodes, as the library has. messages: [directions] volumes, zero
+/// before the first iteration.
+void plain_trws_iteration(const PlainProblem& problem, float* messages);
+
+/// One iteration of mean field, all nodes at once: beliefs = softmax(-costs), then costs = theta +
+/// their expectation of the edges' terms. Both are one volume; costs start as theta.
+void plain_mean_field_iteration(const PlainProblem& problem, float* costs, float* beliefs);
+
+/// One sweep of iterated conditional modes in the library's order, a colour of nodes after the
+/// other, so that both give the same labels. labels: [height, width].
+void plain_icm_iteration(const PlainProblem& problem, int32_t* labels);
+
 /// Eq 3.7, 3.8: labels[i] = arg-min of (unary +) all volumes, the lowest label on ties. `unary` may
-/// be null, as SGM's L_r contain it.
+/// be null, as SGM's L_r contain it; so may volumes.
 void plain_labels(const PlainProblem& problem, const float* unary, const float* volumes,
                   int32_t* labels);
 

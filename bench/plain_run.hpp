@@ -17,15 +17,16 @@ class PlainRun {
   Elapsed time_of_next_iteration();
 
   void iterate();
-  /// Labels and costs [height, width, labels] after the iterations so far.
+  /// Labels and costs [height, width, labels] after the iterations so far. TRW-S's labels are the
+  /// arg-min of its costs here; ICM has no costs.
   void read(std::vector<int32_t>& labels, std::vector<float>& costs) const;
 
  private:
-  std::size_t volumes(int count) const;
-
   PlainInstance instance_;
   Solver solver_;
-  std::vector<float> messages_, fresh_;
+  std::vector<float> messages_;  ///< [directions] volumes; of mean field the beliefs
+  std::vector<float> other_;     ///< ISGMR: new messages; mean field: costs
+  std::vector<int32_t> labels_;  ///< ICM
 };
 
 }  // namespace mrfcore::bench

@@ -97,7 +97,10 @@ def time_of(case: Case, height: int, width: int, labels: int, run: Run) -> Times
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     found = json.loads(done.stdout)
     times = per_iteration(found["one_thread_s"], found["n"], "cpu")
-    assert times is not None
+    if times is None:
+        raise RuntimeError(
+            f"{height}x{width}x{labels}: setting up varies more than iterations take"
+        )
     return times
 
 
