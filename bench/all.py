@@ -35,6 +35,7 @@ PARTS = (
     "volumes",
     "layers",
     "stereo_opencv",
+    "sgm",
     "slic",
     "superpixel",
     "filter_flow",
@@ -45,6 +46,7 @@ PARTS = (
     "cluster",
     "time_to_energy",
     "scaling",
+    "tiles",
 )
 PEERS = (
     "numpy",
