@@ -46,7 +46,6 @@ PARTS = (
     "cluster",
     "time_to_energy",
     "scaling",
-    "tiles",
 )
 PEERS = (
     "numpy",
