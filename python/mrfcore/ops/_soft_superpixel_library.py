@@ -16,6 +16,7 @@ import torch
 from mrfcore import _core, _device
 from mrfcore.ops import _folding as fold
 from mrfcore.ops import _superpixel_device as device
+from mrfcore.ops._function import Function
 
 __all__ = ["soft_pool_op", "soft_product_op", "soft_unpool_op"]
 
@@ -68,7 +69,7 @@ _register("product", _core.soft_superpixel_product, _empty_product)
 _OPS = {name: getattr(torch.ops.mrfcore, f"soft_superpixel_{name}") for name in _ARGUMENTS}
 
 
-class _Soft(torch.autograd.Function):
+class _Soft(Function):
     """(name, a, b, cell, threads) -> "pool" of (q, x), "unpool" of (q, z), "product" of (x, z)."""
 
     @staticmethod

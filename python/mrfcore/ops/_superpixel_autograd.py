@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from mrfcore.ops import _folding as fold
+from mrfcore.ops._function import Function
 from mrfcore.ops._superpixel_library import consistency_op, maximum_op, pool_op, unpool_op
 
 __all__ = ["Consistency", "Maximum", "Pool", "Unpool"]
 
 
-class Pool(torch.autograd.Function):
+class Pool(Function):
     """(x, ids, num, mean, threads) -> z."""
 
     @staticmethod
@@ -42,7 +43,7 @@ class Pool(torch.autograd.Function):
         return fold.batched(Pool.apply, info.batch_size, in_dims, args)
 
 
-class Unpool(torch.autograd.Function):
+class Unpool(Function):
     """(z, ids, divide, threads) -> x."""
 
     @staticmethod
@@ -66,7 +67,7 @@ class Unpool(torch.autograd.Function):
         return fold.batched(Unpool.apply, info.batch_size, in_dims, args)
 
 
-class Maximum(torch.autograd.Function):
+class Maximum(Function):
     """(x, ids, num, threads) -> (z, the pixels it came from)."""
 
     @staticmethod
@@ -96,7 +97,7 @@ class Maximum(torch.autograd.Function):
         return fold.batched(Maximum.apply, info.batch_size, in_dims, args)
 
 
-class Consistency(torch.autograd.Function):
+class Consistency(Function):
     """(x, ids, valid or None, keep, adjoint, threads) -> y."""
 
     @staticmethod

@@ -18,6 +18,7 @@ from mrfcore.ops._filter_flow_library import (
     side_of,
     transpose_op,
 )
+from mrfcore.ops._function import Function
 from mrfcore.ops._tensors import check_floats, check_has_kernel
 
 __all__ = ["expected_flow", "filter_flow", "filter_flow_transpose"]
@@ -219,7 +220,7 @@ def _vmap(apply: Any, info: Any, in_dims: tuple[Any, ...], args: tuple[Any, ...]
     return (out, 1) if not rest else ((out, *rest), (1, *[None] * len(rest)))
 
 
-class _FilterFlow(torch.autograd.Function):
+class _FilterFlow(Function):
     """(image, filters, want_flow, setup) -> (out, flow, peak, scale)."""
 
     @staticmethod
@@ -296,7 +297,7 @@ def _plain_backward(
     return grad_image if grad_out.shape[1] else None, grad.to(filters.dtype)
 
 
-class _Transpose(torch.autograd.Function):
+class _Transpose(Function):
     """(image, filters, setup) -> out."""
 
     @staticmethod
@@ -351,7 +352,7 @@ def _plain_transpose_backward(
     return grad_image, g.to(filters.dtype)
 
 
-class _FilterGradient(torch.autograd.Function):
+class _FilterGradient(Function):
     """(image, grad_out, grad_flow or None, side, setup) -> gradient of filters without a softmax.
 
     It is linear in the image and in the gradients; only second derivatives go through here.

@@ -17,6 +17,7 @@ from mrfcore import _core, _device
 from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.ops import _folding as fold
 from mrfcore.ops import _points_device as on_gpu
+from mrfcore.ops._function import Function
 from mrfcore.ops._points import check_points, gradient_wanted
 
 __all__ = ["kappa_from_margin", "mean_shift", "mean_shift_euclid"]
@@ -195,7 +196,7 @@ def _run(
 # ---------------------------------------------------------------- autograd
 
 
-class _MeanShift(torch.autograd.Function):
+class _MeanShift(Function):
     """(x [B, D, N], kappa [], keep, kernel, steps, step_size, threads) -> (moved, tape)."""
 
     @staticmethod
@@ -237,7 +238,7 @@ class _MeanShift(torch.autograd.Function):
         return fold.loop(info.batch_size, _MeanShift.apply, in_dims, args), (0, 0)
 
 
-class _Backward(torch.autograd.Function):
+class _Backward(Function):
     """The backward op, so that it has a vmap rule, and an error for double backward.
 
     It does not need x itself, but its result depends on x: without it a second derivative would be

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mrfcore.ops import _folding as fold
+from mrfcore.ops._function import Function
 from mrfcore.ops._library import backward_op, forward_op
 from mrfcore.ops._setup import Setup, encode, make_setup
 from mrfcore.ops._tensors import check_floats, check_has_kernel, check_same_device
@@ -214,7 +215,7 @@ def _gradient_wanted(*inputs: torch.Tensor | None) -> bool:
 # ---------------------------------------------------------------- autograd
 
 
-class _MessagePassing(torch.autograd.Function):
+class _MessagePassing(Function):
     """(unary, table, weights, weight, setup, keep) -> (costs, tape)."""
 
     @staticmethod
@@ -264,7 +265,7 @@ class _MessagePassing(torch.autograd.Function):
         return (costs.unflatten(0, (info.batch_size, -1)), tape), (0, None)
 
 
-class _Backward(torch.autograd.Function):
+class _Backward(Function):
     """The backward op, so that it has a vmap rule, and an error for double backward."""
 
     @staticmethod

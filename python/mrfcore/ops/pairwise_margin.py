@@ -12,6 +12,7 @@ from mrfcore import _core, _device
 from mrfcore._scalars import _checked, _choice, _integer, _threads
 from mrfcore.ops import _folding as fold
 from mrfcore.ops import _points_device as on_gpu
+from mrfcore.ops._function import Function
 from mrfcore.ops._points import check_points, gradient_wanted
 
 __all__ = ["pairwise_margin_loss", "sample_points"]
@@ -201,7 +202,7 @@ def _group_weights(groups: torch.Tensor, counted: torch.Tensor, dtype: torch.dty
 # ---------------------------------------------------------------- autograd and op
 
 
-class _Loss(torch.autograd.Function):
+class _Loss(Function):
     """(x, labels, weights, need_grad, alpha, neg_weight, threads) -> (loss [B], d loss / d x)."""
 
     @staticmethod
@@ -240,7 +241,7 @@ class _Loss(torch.autograd.Function):
         return fold.batched(_Loss.apply, info.batch_size, in_dims, args)
 
 
-class _Scale(torch.autograd.Function):
+class _Scale(Function):
     """(x, slope, grad) -> slope * grad, with an error for double backward."""
 
     generate_vmap_rule = True

@@ -13,6 +13,7 @@ import torch
 
 from mrfcore._scalars import _checked, _choice, _flag, _integer, _threads
 from mrfcore.ops import _folding as fold
+from mrfcore.ops._function import Function
 from mrfcore.ops._tensors import check_floats, check_has_kernel, check_same_device
 from mrfcore.ops._warp_library import forward_op, gradient_op
 
@@ -239,7 +240,7 @@ class _Setup(NamedTuple):
     threads: int
 
 
-class _Warp(torch.autograd.Function):
+class _Warp(Function):
     """(image, flow, want_mask, setup) -> (out, mask)."""
 
     @staticmethod
@@ -272,7 +273,7 @@ class _Warp(torch.autograd.Function):
         return fold.batched(_Warp.apply, info.batch_size, in_dims, args)
 
 
-class _Gradient(torch.autograd.Function):
+class _Gradient(Function):
     """The gradient's op, so that it has a vmap rule, and an error for double backward."""
 
     @staticmethod
