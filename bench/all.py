@@ -46,6 +46,7 @@ PARTS = (
     "cluster",
     "time_to_energy",
     "scaling",
+    "tiles",
 )
 PEERS = (
     "numpy",

@@ -17,6 +17,7 @@ import pytest
 import mrfcore
 import reference as ref
 from cases import CONNECTIVITIES, GRID_SOLVERS, Case, random_case
+from mrfcore import stereo
 from mrfcore._tile_windows import Window, crossings
 
 TILES = [((7, 9), 0), ((7, 9), 3), ((5, 31), 5), ((23, 4), 2), ((1, 1), 0), ((2, 3), 2)]
@@ -163,6 +164,24 @@ def test_sources_of_all_kinds_agree(tmp_path: Path) -> None:
         )
         np.testing.assert_array_equal(result.labels, expected.labels, err_msg=name)
         assert result.energy == expected.energy, name
+
+
+def test_stereo_costs_made_on_the_fly() -> None:
+    """As docs/tiled.md has it: strips of two images instead of the whole cost volume."""
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (2, 40, 60, 3), np.uint8)
+    options: dict[str, Any] = {"tile": (16, 24), "overlap": 8, "solver": "sgm", "iterations": 1}
+    volume = stereo.cost_volume(*images, 12)
+
+    def costs(top: int, bottom: int, left: int, right: int) -> Any:
+        rows = slice(top, bottom)
+        return stereo.cost_volume(images[0][rows], images[1][rows], 12)[:, left:right]
+
+    potential = mrfcore.TruncatedLinear(8)
+    expected = mrfcore.minimize_tiled(volume, potential, 20.0, **options)
+    result = mrfcore.minimize_tiled(costs, potential, 20.0, shape=volume.shape, **options)
+    np.testing.assert_array_equal(result.labels, expected.labels)
+    assert result.energy == expected.energy
 
 
 def test_sources_are_not_written_to_and_labels_go_where_asked() -> None:
