@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from mrfcore._minimize import check_weight, energy
 from mrfcore._tile_windows import Area, Crossing, Window, crossings, reach
 from mrfcore.potentials import Potential
 
-__all__ = ["Block", "Piece", "UnarySource", "WeightSource", "find_shape"]
+__all__ = ["Block", "Piece", "Terms", "UnarySource", "WeightSource", "find_shape"]
 
 Array = npt.NDArray[Any]
 
@@ -150,6 +150,16 @@ def _check_values(weights: Array, pair: int, owner: Window) -> None:
         )
 
 
+class Terms(NamedTuple):
+    """What all windows share."""
+
+    pairwise: Potential
+    table: npt.NDArray[np.float64]
+    """V, [L, L]."""
+    connectivity: int
+    threads: int | None
+
+
 class Piece:
     """The problem on a window, given the labels around it.
 
@@ -162,7 +172,7 @@ class Piece:
         window: Window,
         unary: Array,
         weights: Block,
-        problem: tuple[Potential, npt.NDArray[np.float64], int],
+        terms: Terms,
         labels: npt.NDArray[np.int32],
     ) -> None:
         """Tie it to the labels around.
@@ -171,7 +181,7 @@ class Piece:
             window: of the image.
             unary: [h, w, L]; written to for the time of a solve.
             weights: of all edges that touch the window.
-            problem: V, V as a table [L, L], connectivity.
+            terms: V and which neighbours there are.
             labels: [H, W] of the whole image, negative where there is none yet.
         """
         self.window, self.unary = window, unary
@@ -179,10 +189,10 @@ class Piece:
         """Weights within the window, as minimize takes them."""
         self.tie_weight = 0.0
         """Sum of the weights of the edges to labels outside."""
-        self._weights, self._problem = weights, problem
+        self._weights, self._terms = weights, terms
         self._ties: list[tuple[Area, npt.NDArray[np.float64]]] = []
         height, width = labels.shape
-        for edge in crossings(window, height, width, problem[2]):
+        for edge in crossings(window, height, width, terms.connectivity):
             outside = labels[edge.outside.area]
             if (outside >= 0).any():
                 self._tie(edge, outside)
@@ -195,7 +205,7 @@ class Piece:
         known = outside >= 0
         weight = np.where(known, weight, 0.0)
         self.tie_weight += float(weight.sum())
-        table = self._problem[1]
+        table = self._terms.table
         by_outside = table.T if edge.owner_inside else table  # [label outside, label inside]
         costs = by_outside[np.where(known, outside, 0)]
         costs *= weight[..., np.newaxis]
@@ -204,7 +214,7 @@ class Piece:
     def cut(self, window: Window, labels: npt.NDArray[np.int32]) -> Piece:
         """The same on a part of it."""
         unary = np.ascontiguousarray(self.unary[window.within(self.window)])
-        return Piece(window, unary, self._weights, self._problem, labels)
+        return Piece(window, unary, self._weights, self._terms, labels)
 
     @contextmanager
     def tied(self) -> Iterator[Array]:
@@ -220,8 +230,15 @@ class Piece:
 
     def energy(self, labels: npt.NDArray[np.int32]) -> float:
         """Of labels [h, w] in the window."""
-        pairwise, _, connectivity = self._problem
-        own = energy(labels, self.unary, pairwise, self.inside, connectivity=connectivity)
+        terms = self._terms
+        own = energy(
+            labels,
+            self.unary,
+            terms.pairwise,
+            self.inside,
+            connectivity=terms.connectivity,
+            threads=terms.threads,
+        )
         ties = 0.0
         for area, costs in self._ties:
             ties += np.take_along_axis(costs, labels[area][..., np.newaxis], axis=2).sum()

@@ -17,7 +17,7 @@ from mrfcore._minimize import check_sizes, minimize
 from mrfcore._options import check_options, core_options
 from mrfcore._result import Result
 from mrfcore._scalars import _flag, _integer, _threads
-from mrfcore._tile_costs import Piece, UnarySource, WeightSource, find_shape
+from mrfcore._tile_costs import Piece, Terms, UnarySource, WeightSource, find_shape
 from mrfcore._tile_memory import Needs, choose_tile
 from mrfcore._tile_windows import Window, bands, tiles
 from mrfcore.potentials import Potential, as_potential
@@ -142,7 +142,7 @@ def minimize_tiled(
     run = _Run(
         source,
         edges,
-        potential,
+        Terms(potential, _table(potential, sizes[2]), connectivity, threads),
         _labels(out, sizes),
         {
             "solver": solver,
@@ -179,6 +179,15 @@ def _dtype(unary: Any, wanted: npt.DTypeLike | None) -> np.dtype[Any]:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype: expected None, float32 or float64, got {dtype}")
     return dtype
+
+
+def _table(potential: Potential, labels: int) -> npt.NDArray[np.float64]:
+    try:
+        return potential.table(labels)
+    except ValueError:
+        raise ValueError(
+            f"pairwise: expected a table [L, L] with L = {labels} as in unary, got {potential!r}"
+        ) from None
 
 
 def _overlap(overlap: object) -> int:
@@ -230,13 +239,12 @@ class _Run:
         self,
         unary: UnarySource,
         weights: WeightSource,
-        pairwise: Potential,
+        terms: Terms,
         labels: Labels,
         options: dict[str, Any],
     ) -> None:
         self._unary, self._weights = unary, weights
-        self._pairwise, self._options = pairwise, options
-        self._table = pairwise.table(unary.labels)
+        self._terms, self._options = terms, options
         self.labels = labels
         self.labels.fill(-1)
         self.energy = 0.0
@@ -257,7 +265,7 @@ class _Run:
             if not whole:
                 found = self._minimize(piece.window, piece.unary, piece.inside, lower_bound=True)
             own: Any = found.lower_bound
-            self.bound += own + float(self._table.min()) * piece.tie_weight
+            self.bound += own + float(self._terms.table.min()) * piece.tie_weight
         self.labels[core.area] = labels
 
     def mend(self, window: Window) -> None:
@@ -272,8 +280,7 @@ class _Run:
 
     def _read(self, window: Window) -> Piece:
         unary, weights = self._unary.read(window), self._weights.around(window)
-        problem = self._pairwise, self._table, self._options["connectivity"]
-        return Piece(window, unary, weights, problem, self.labels)
+        return Piece(window, unary, weights, self._terms, self.labels)
 
     def _solve(self, piece: Piece, lower_bound: bool = False) -> Result:
         with piece.tied() as unary:
@@ -282,7 +289,7 @@ class _Run:
     def _minimize(self, window: Window, unary: Any, weights: Any, lower_bound: bool) -> Result:
         try:
             return minimize(
-                unary, self._pairwise, weights, lower_bound=lower_bound, **self._options
+                unary, self._terms.pairwise, weights, lower_bound=lower_bound, **self._options
             )
         except ValueError as error:
             place = f"in the window {list(window)} (top, bottom, left, right)"
