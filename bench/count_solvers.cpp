@@ -34,6 +34,7 @@ CountedWork solver(const std::string& name, Solver which, const char* potential,
   Options options;
   options.solver = which;
   options.iterations = 2;
+  options.polish = options.coarse = 0;
   options.threads = 1;
   options.lower_bound = bound;
   return {name + "/" + potential + "/" + std::to_string(labels) + "/" +

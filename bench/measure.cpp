@@ -74,6 +74,7 @@ int iterations_for(double seconds, const Problem<float>& problem, const Options&
 Samples measure(const Job& job, const Problem<float>& problem, int threads) {
   Options options;
   options.solver = kSolvers.at(job.solver);
+  options.polish = options.coarse = 0;  // iterations are what is measured
   options.threads = 1;
   std::vector<int32_t> labels(static_cast<std::size_t>(problem.pixels()));
   Samples samples;

@@ -23,6 +23,7 @@ Solved solve(const Problem<float>& problem, Solver solver, int iterations) {
   Options options;
   options.solver = solver;
   options.iterations = iterations;
+  options.polish = options.coarse = 0;
   const auto pixels = static_cast<std::size_t>(problem.pixels());
   Solved s{std::vector<int32_t>(pixels),
            std::vector<float>(pixels * static_cast<std::size_t>(problem.labels)), 0.0};

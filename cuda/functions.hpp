@@ -33,6 +33,8 @@ struct Runtime {
   int (*set_device)(int device);
   /// Copies to the host, in the order of the stream, and waits.
   int (*to_host)(void* to, const void* from, int64_t bytes, Stream stream);
+  /// Copies from the host, in the order of the stream, and waits.
+  int (*from_host)(void* to, const void* from, int64_t bytes, Stream stream);
   const char* (*error_text)(int code);
   bool emulated;  ///< kernels run on the CPU, on the host's memory (tests)
 };
@@ -56,6 +58,10 @@ struct Solvers {
   decltype(&cuda::trws_pass<T>) trws_pass;
   decltype(&cuda::trws_labels<T>) trws_labels;
   decltype(&cuda::chain_bound<T>) chain_bound;
+  decltype(&cuda::minimize_lines<T>) minimize_lines;
+  decltype(&cuda::label_changes<T>) label_changes;
+  decltype(&cuda::coarsen<T>) coarsen;
+  decltype(&cuda::prolong<T>) prolong;
   decltype(&cuda::energy<T>) energy;
   decltype(&cuda::sum_items<T>) sum_items;
   decltype(&cuda::sum_bins<T>) sum_bins;
@@ -185,13 +191,14 @@ struct Functions {
 };
 
 /// Raise when a signature or the meaning of an argument changes; sizes are compared on their own.
-inline constexpr int kAbi = 4;
+inline constexpr int kAbi = 5;
 
 /// Sizes of everything that is handed over, so that a library of another build is not called.
 inline constexpr uint64_t kLayout =
     sizeof(Functions) + 1000003ull * sizeof(cpu::SweepArgs<float>) +
     1000003ull * 1009 * sizeof(cpu::AdjointArgs<float>) + 7919ull * sizeof(cpu::TrwsArgs<float>) +
     104729ull * sizeof(cpu::MeanFieldAdjointArgs<float>) +
+    15485867ull * sizeof(cpu::LabellingArgs<float>) + 32452867ull * sizeof(cpu::LineArgs<float>) +
     15485863ull * sizeof(cpu::MinConvolutionPlan<float>) + 86028121ull * sizeof(Batch) +
     49979687ull * sizeof(cpu::CostVolumeArgs) + 67867967ull * sizeof(cpu::RightViewArgs) +
     32452843ull * sizeof(CompactSgm) + 122949823ull * sizeof(CompactWinners) +

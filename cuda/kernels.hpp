@@ -126,7 +126,8 @@ int icm_sweep(const cpu::IcmArgs<T>& args, const Batch& batch, Stream stream);
 /// [items][height], overwritten, or null.
 template <class T>
 int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progress, Stream stream);
-/// Conditioned labelling in raster order, any number of labels. Of progress one counter is used.
+/// Conditioned labelling in raster order from a corner, any number of labels. Of progress one
+/// counter is used.
 template <class T>
 int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* progress,
                 Stream stream);
@@ -146,6 +147,45 @@ struct ChainBoundArgs {
 };
 template <class T>
 int chain_bound(const ChainBoundArgs<T>& args, const Batch& batch, Stream stream);
+
+// --- polish, coarser grids (lines.cu, wide_lines.cu, coarse.cu)
+// ------------------------------------
+
+/// All colours of rows (or columns) one after the other. args.states: a volume [items].
+template <class T>
+int minimize_lines(const cpu::LineArgs<T>& args, const Batch& batch, Stream stream);
+
+/// Per pixel what of the energy changes with its label, as Changes in cpp/ops/cpu_polish.cpp.
+template <class T>
+struct ChangeArgs {
+  cpu::GridShape shape;
+  cpu::EdgeWeightView<T> weights;
+  const double* differences;  ///< V by |l - m| [L], or null: table V(l, m) [L, L]
+  const double* table;
+  const T* unary;
+  const int32_t* from;  ///< [items][H, W]
+  const int32_t* to;
+  double* change;  ///< [items][H, W], overwritten
+};
+template <class T>
+int label_changes(const ChangeArgs<T>& args, const Batch& batch, Stream stream);
+
+/// Unaries of a grid of half the size, and weights unless null: as CpuBackend::coarsen(). The
+/// strides of the coarser grid are its own sizes, 0 for weights where those of the finer one are.
+template <class T>
+struct CoarsenArgs {
+  cpu::GridShape fine, coarse;
+  const T* fine_unary;
+  T* coarse_unary;
+  const T* fine_weights;
+  T* coarse_weights;
+};
+template <class T>
+int coarsen(const CoarsenArgs<T>& args, const Batch& fine, const Batch& coarse, Stream stream);
+/// Every node of the finer grid gets the message of the node that stands for it.
+template <class T>
+int prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages, int64_t items,
+            Stream stream);
 
 // --- energies and sums (energy.cu, sums.cu) ------------------------------------------------------
 

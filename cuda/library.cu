@@ -48,6 +48,14 @@ int to_host(void* to, const void* from, int64_t bytes, Stream stream) {
                                        : cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
+int from_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  const cudaError_t code =
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
+                      static_cast<cudaStream_t>(stream));
+  return forgotten(code != cudaSuccess ? code
+                                       : cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
+}
+
 const char* error_text(int code) { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
 
 template <class T>
@@ -69,6 +77,10 @@ constexpr Solvers<T> solvers() {
           .trws_pass = &cuda::trws_pass<T>,
           .trws_labels = &cuda::trws_labels<T>,
           .chain_bound = &cuda::chain_bound<T>,
+          .minimize_lines = &cuda::minimize_lines<T>,
+          .label_changes = &cuda::label_changes<T>,
+          .coarsen = &cuda::coarsen<T>,
+          .prolong = &cuda::prolong<T>,
           .energy = &cuda::energy<T>,
           .sum_items = &cuda::sum_items<T>,
           .sum_bins = &cuda::sum_bins<T>,
@@ -138,6 +150,7 @@ const Functions kFunctions = {.runtime = {.device_count = device_count,
                                           .current_device = current_device,
                                           .set_device = set_device,
                                           .to_host = to_host,
+                                          .from_host = from_host,
                                           .error_text = error_text,
                                           .emulated = kEmulated},
                               .sum_rows = &cuda::sum_rows,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conditioned labelling in raster order: label_node() of cpp/cpu/trws.cpp, expression by
-// expression. A warp labels an image row; neighbours behind are fixed, those ahead speak through
-// their messages.
+// Conditioned labelling in raster order from one of the image's corners: label_node() of
+// cpp/cpu/trws.cpp, expression by expression. A warp labels an image row; neighbours behind are
+// fixed, those ahead speak through their messages.
 //
 // Rows follow one another as a wavefront. All that one node tells another is its label, so the
 // labels themselves are the signals: none (-1) until known. Per label and node, 1 + D / 2 values
@@ -18,6 +18,7 @@ namespace mrfcore::cuda {
 namespace {
 
 constexpr int kRowsPerBlock = 4;
+constexpr int kMostPairs = core::kMaxDirections / 2;
 
 template <class T>
 struct LabellingParameters {
@@ -25,9 +26,13 @@ struct LabellingParameters {
   Batch batch;
   cpu::EdgeWeightView<T> weights;
   const T* table;
+  const T* table_t;
   const T* unary;
-  const T* messages[core::kMaxDirections];
-  core::Direction directions[core::kMaxDirections];
+  cpu::Corner corner;
+  /// By pair: the direction that points back in this order, the message that comes from ahead.
+  core::Direction behind[kMostPairs];
+  bool behind_owns[kMostPairs];  ///< whether the neighbour behind comes first in V
+  const T* from_ahead[kMostPairs];
   int32_t* labels;
   int32_t* ticket;
 };
@@ -45,11 +50,14 @@ class LabelledRow {
  public:
   __device__ __forceinline__ LabelledRow(const LabellingParameters<T>& parameters,
                                          const RowTicket& ticket)
-      : p(parameters), item(ticket.item), y(ticket.row) {}
+      : p(parameters),
+        item(ticket.item),
+        y(p.corner.bottom ? p.shape.height - 1 - ticket.row : ticket.row) {}
 
   __device__ __forceinline__ void label_all() {
-    int before = 0;  // label of the node to the left
-    for (int64_t x = 0; x < p.shape.width; ++x) {
+    int before = 0;  // label of the node before this one in the row
+    for (int64_t i = 0; i < p.shape.width; ++i) {
+      const int64_t x = p.corner.right ? p.shape.width - 1 - i : i;
       look_around(x, before);
       before = best_label(y * p.shape.width + x);
       if (lane_index() == 0) labels()[y * p.shape.width + x] = before;
@@ -60,8 +68,8 @@ class LabelledRow {
   __device__ __forceinline__ volatile int32_t* labels() const {
     return p.labels + item * p.shape.pixels();
   }
-  __device__ __forceinline__ bool inside(const core::Direction& d, int64_t x) const {
-    const int64_t to_y = y + d.dy, to_x = x + d.dx;
+  __device__ __forceinline__ bool inside(int64_t dy, int64_t dx, int64_t x) const {
+    const int64_t to_y = y + dy, to_x = x + dx;
     return to_y >= 0 && to_y < p.shape.height && to_x >= 0 && to_x < p.shape.width;
   }
 
@@ -70,15 +78,16 @@ class LabelledRow {
   __device__ __forceinline__ void look_around(int64_t x, int before) {
     const int g = lane_index() < p.shape.connectivity / 2 ? lane_index() : 0;
     const bool mine = g == lane_index();
-    const core::Direction d = p.directions[2 * g + 1];
+    const core::Direction d = p.behind[g];
     const int64_t neighbour = (y + d.dy) * p.shape.width + x + d.dx;
-    const bool is_behind = mine && inside(d, x);
-    ahead = __ballot_sync(kAllLanes, mine && inside(p.directions[2 * g], x));
+    const bool is_behind = mine && inside(d.dy, d.dx, x);
+    ahead = __ballot_sync(kAllLanes, mine && inside(-d.dy, -d.dx, x));
     behind = __ballot_sync(kAllLanes, is_behind);
     weight = p.weights.scale;
     if (is_behind && p.weights.per_edge != nullptr) {
+      const int64_t owner = p.behind_owns[g] ? neighbour : y * p.shape.width + x;
       weight = p.weights.scale * __ldg(p.weights.per_edge + item * p.batch.edge_weights +
-                                       g * p.shape.pixels() + neighbour);
+                                       g * p.shape.pixels() + owner);
     }
     fixed = before;  // pair 0: the direction along the row
     if (!is_behind || g == 0) return;
@@ -113,10 +122,11 @@ class LabelledRow {
       if ((behind >> g & 1U) == 0) continue;
       const T w = __shfl_sync(kAllLanes, weight, g);
       const int64_t m = __shfl_sync(kAllLanes, fixed, g);
-      if (real) c = c + w * __ldg(p.table + m * p.shape.labels + l);
+      const T* v = p.behind_owns[g] ? p.table : p.table_t;
+      if (real) c = c + w * __ldg(v + m * p.shape.labels + l);
     }
     for (int g = 0; g < p.shape.connectivity / 2; ++g) {
-      if ((ahead >> g & 1U) != 0 && real) c = c + __ldg(p.messages[2 * g + 1] + at);
+      if ((ahead >> g & 1U) != 0 && real) c = c + __ldg(p.from_ahead[g] + at);
     }
     return c;
   }
@@ -159,11 +169,15 @@ int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* 
   p.shape = args.shape;
   p.batch = batch;
   p.weights = args.weights;
-  p.table = args.table;  // neighbours behind come first in V
+  p.table = args.table;
+  p.table_t = args.table_t;
   p.unary = args.unary;
-  for (int r = 0; r < args.shape.connectivity; ++r) {
-    p.messages[r] = args.messages[r];
-    p.directions[r] = core::direction(r);
+  p.corner = args.corner;
+  for (int g = 0; g < args.shape.connectivity / 2; ++g) {
+    const int back = cpu::comes_before(args.corner, 2 * g + 1) ? 2 * g + 1 : 2 * g;
+    p.behind[g] = core::direction(back);
+    p.behind_owns[g] = core::is_backward(back);
+    p.from_ahead[g] = args.messages[back];
   }
   p.labels = args.labels;
   p.ticket = progress;

@@ -24,12 +24,15 @@ template <class T>
 void mean_field_adjoint(const MeanFieldAdjointArgs<T>&);
 template <class T>
 void icm_sweep(const IcmArgs<T>&);
+template <class T>
+void minimize_lines(const LineArgs<T>&);
 
 template <class T>
 const Kernels<T>& kernels() {
-  static constexpr Kernels<T> kTable{
-      kLanes<T>,      sweep_pair<T>, adjoint_pair<T>,    chain_bound<T>,        trws_pass<T>,
-      trws_labels<T>, gather<T>,     mean_field_step<T>, mean_field_adjoint<T>, icm_sweep<T>};
+  static constexpr Kernels<T> kTable{kLanes<T>,      sweep_pair<T>,      adjoint_pair<T>,
+                                     chain_bound<T>, trws_pass<T>,       trws_labels<T>,
+                                     gather<T>,      mean_field_step<T>, mean_field_adjoint<T>,
+                                     icm_sweep<T>,   minimize_lines<T>};
   return kTable;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/directions.hpp"
 #include "core/hd.hpp"
 #include "cpu/control.hpp"
 #include "cpu/min_convolution_plan.hpp"
@@ -180,6 +181,19 @@ struct TrwsArgs {
   Control* control;
 };
 
+/// Corner of the image that a conditioned labelling starts at; rows are the slow axis.
+struct Corner {
+  bool bottom = false;
+  bool right = false;
+};
+
+/// Is the neighbour in direction r labelled before a node, in raster order from the corner?
+MRF_CORE bool comes_before(Corner corner, int r) {
+  const core::Direction d = core::direction(r);
+  const int dy = corner.bottom ? -d.dy : d.dy, dx = corner.right ? -d.dx : d.dx;
+  return dy < 0 || (dy == 0 && dx < 0);
+}
+
 template <class T>
 struct LabellingArgs {
   GridShape shape;
@@ -191,7 +205,28 @@ struct LabellingArgs {
   int32_t* labels;
   int threads;
   Control* control;
+  Corner corner = {};
 };
+
+/// Exact minimisation over the labels of whole rows (or columns), all other labels fixed, lines of
+/// one colour after those of another.
+template <class T>
+struct LineArgs {
+  GridShape shape;
+  int pair;  ///< 0: rows, 1: columns
+  EdgeWeightView<T> weights;
+  const MinConvolutionPlan<T>* plan;
+  const T* table;
+  const T* table_t;
+  const T* unary;
+  int32_t* labels;
+  T* states;  ///< volume to work in; used by a GPU only
+  int threads;
+  Control* control;
+};
+
+/// Colours of rows (or columns) such that lines of one colour share no edge.
+MRF_CORE int line_colours(int connectivity) { return connectivity == 16 ? 3 : 2; }
 
 /// sum_i = unary_i + messages of i in canonical order (Eq 3.7); any of the outputs may be null.
 template <class T>
@@ -264,6 +299,7 @@ struct Kernels {
   void (*mean_field_step)(const MeanFieldArgs<T>&);
   void (*mean_field_adjoint)(const MeanFieldAdjointArgs<T>&);
   void (*icm_sweep)(const IcmArgs<T>&);
+  void (*minimize_lines)(const LineArgs<T>&);
 };
 
 #define MRF_DECLARE_KERNELS(isa)                            \

@@ -117,29 +117,6 @@ class Pass {
   T gamma;
 };
 
-/// Conditioned labelling: neighbours already labelled (behind in raster order) are fixed, the
-/// others speak through their messages.
-template <class T>
-void label_node(const LabellingArgs<T>& a, int64_t y, int64_t x, T* row) {
-  const GridShape& s = a.shape;
-  const int64_t pixel = y * s.width + x, at = pixel * s.stride;
-  const Neighbours near(s, y, x);
-  for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(a.unary + at + l));
-  for (int r = 1; r < s.connectivity; r += 2) {
-    if (near.inside[r]) {
-      add_edge_costs(a, near, pixel, r, a.labels[pixel + near.offset[r]], row);
-    }
-  }
-  for (int r = 0; r < s.connectivity; r += 2) {
-    if (!near.inside[r]) continue;
-    const T* m = a.messages[core::opposite(r)] + at;  // from the neighbour ahead to this node
-    for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(row + l) + load(m + l));
-  }
-  int32_t best = 0;
-  for (int32_t l = 1; l < s.labels; ++l) best = row[l] < row[best] ? l : best;
-  a.labels[pixel] = best;
-}
-
 }  // namespace
 
 template <class T>
@@ -156,19 +133,7 @@ void trws_pass(const TrwsArgs<T>& a) {
   });
 }
 
-template <class T>
-void trws_labels(const LabellingArgs<T>& a) {
-  row_pipeline(a.shape, false, a.threads, a.control, [&](ThreadMemory& memory) {
-    T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
-    return [&a, row](int64_t y, int64_t begin, int64_t end) {
-      for (int64_t x = begin; x < end; ++x) label_node(a, y, x, row);
-    };
-  });
-}
-
 template void trws_pass<float>(const TrwsArgs<float>&);
 template void trws_pass<double>(const TrwsArgs<double>&);
-template void trws_labels<float>(const LabellingArgs<float>&);
-template void trws_labels<double>(const LabellingArgs<double>&);
 
 }  // namespace mrfcore::cpu::MRF_ISA

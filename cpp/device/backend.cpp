@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "core/scanline.hpp"
+#include "ops/coarse.hpp"
+#include "ops/schedule.hpp"
 
 namespace mrfcore::cuda {
 
@@ -97,7 +99,7 @@ void DeviceBackend<T>::check_row(int code, const char* operation,
 
 template <class T>
 void DeviceBackend<T>::sweep_pair(const cpu::SweepArgs<T>& args) {
-  check_row(solvers_.sweep_pair(args, batch_, stream_), "sweep_pair", args.shape);
+  check_row(solvers_.sweep_pair(args, batch_for(args.shape), stream_), "sweep_pair", args.shape);
 }
 
 template <class T>
@@ -118,7 +120,7 @@ void DeviceBackend<T>::adjoint_pair(const cpu::AdjointArgs<T>& args) {
 
 template <class T>
 void DeviceBackend<T>::gather(const cpu::GatherArgs<T>& args) {
-  check(solvers_.gather(args, batch_, report_.bad, stream_), "gather");
+  check(solvers_.gather(args, batch_for(args.shape), report_.bad, stream_), "gather");
 }
 
 template <class T>
@@ -316,7 +318,8 @@ int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items, bool
                              p.connectivity};
   const bool given = p.pairwise.kind() == PotentialKind::Table;
   const int64_t all = p.labels * p.labels;
-  const int64_t table = given || needs_tables || takes_tables(o) ? all : 0;
+  const bool polishes = polish_labellings(o, p.height, p.width) > 0;
+  const int64_t table = given || needs_tables || polishes || takes_tables(o) ? all : 0;
   int64_t bytes = kPieces * kAlignment;
   bytes += items * (kDouble + 4);                            // report
   bytes += (given ? all : p.labels) * (kDouble + kElement);  // V as given, in both precisions
@@ -326,6 +329,11 @@ int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items, bool
   bytes += items * p.pairs() * p.pixels() * kElement;   // weights
   bytes += items * (p.height + 1) * (2 * kDouble + 4);  // rows of energies and bounds, progress
   bytes += 2 * items * p.pixels() * 4;                  // labels: ICM's, the best
+  if (polishes) bytes += items * p.pixels() * (4 + kDouble);  // proposal, changes
+  if (const int grids = coarse_grids(o, p.height, p.width); grids > 0) {
+    bytes += coarse_elements(shape, grids, true, items) * kElement;
+    bytes += int64_t{grids} * (p.connectivity + 3) * kAlignment;
+  }
   return bytes;
 }
 

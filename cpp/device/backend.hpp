@@ -36,6 +36,11 @@ class DeviceBackend final : public Backend<T> {
   void mean_field_step(const cpu::MeanFieldArgs<T>& args) override;
   void mean_field_adjoint(const cpu::MeanFieldAdjointArgs<T>& args) override;
   void icm_sweep(const cpu::IcmArgs<T>& args) override;
+  void minimize_lines(const cpu::LineArgs<T>& args) override;
+  void fuse(const Item<T>& item, int32_t* labels, const int32_t* proposal) override;
+  void coarsen(const CoarseArgs<T>& args) override;
+  void prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
+               cpu::Control* control) override;
 
   void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) override;
   void feed_back_adjoint(const Item<T>& item, const T* grad_unary, T share, const void* minima,
@@ -69,6 +74,8 @@ class DeviceBackend final : public Backend<T> {
   };
   /// Kernels that hold a row of labels on the chip refuse rows that are too long.
   void check_row(int code, const char* operation, const cpu::GridShape& shape) const;
+  /// Strides of a grid, the items' own or a coarser one.
+  Batch batch_for(const cpu::GridShape& shape) const;
   void set_weights(const Problem<T>& problem, const DeviceInputs<T>& inputs, bool own_weights);
   void evaluate(const Item<T>& item, const int32_t* labels);
   std::vector<double> read(const double* sums, int64_t count);
@@ -91,7 +98,7 @@ class DeviceBackend final : public Backend<T> {
   T tables_factor_ = T(0);
   std::unique_ptr<DevicePotential<double>> exact_;
   PotentialTables<double> exact_tables_;
-  Buffer<double> rows_, minima_, bounds_;
+  Buffer<double> rows_, minima_, bounds_, changes_;
   Buffer<int32_t> progress_;
   Buffer<T> left_behind_[4];
 };

@@ -17,6 +17,17 @@ namespace mrfcore {
 template <class T>
 struct Item;
 
+/// A grid and the one of half its size.
+template <class T>
+struct CoarseArgs {
+  cpu::GridShape fine, coarse;
+  const T* fine_unary;
+  T* coarse_unary;
+  const T* fine_weights;  ///< [pairs, H, W], or null
+  T* coarse_weights;
+  cpu::Control* control;
+};
+
 template <class T>
 class Backend {
  public:
@@ -34,6 +45,17 @@ class Backend {
   virtual void mean_field_step(const cpu::MeanFieldArgs<T>& args) = 0;
   virtual void mean_field_adjoint(const cpu::MeanFieldAdjointArgs<T>& args) = 0;
   virtual void icm_sweep(const cpu::IcmArgs<T>& args) = 0;
+  virtual void minimize_lines(const cpu::LineArgs<T>& args) = 0;
+
+  /// Takes over the labels of `proposal` wherever that lowers the energy, one connected region of
+  /// different labels at a time. Both [items, H, W].
+  virtual void fuse(const Item<T>& item, int32_t* labels, const int32_t* proposal) = 0;
+  /// A grid of half the size: every node and edge weight is the mean of those that it stands for,
+  /// nodes counted twice (ops/coarse.hpp).
+  virtual void coarsen(const CoarseArgs<T>& args) = 0;
+  /// messages of the finer grid = those of the coarser one's nodes.
+  virtual void prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
+                       cpu::Control* control) = 0;
 
   /// SGM: unary = (sum - min sum) * share, labels of the minima to `minima` unless null.
   virtual void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) = 0;

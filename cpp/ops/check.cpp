@@ -131,6 +131,13 @@ void check_options(const Problem<T>& p, const Options& o) {
   if (!(o.damping >= 0.0 && o.damping < 1.0)) {
     bad("damping: expected a number in [0, 1), got " + std::to_string(o.damping));
   }
+  if (o.polish && (*o.polish < 0 || *o.polish > 4)) {
+    bad("polish: expected a number of labellings from 0 to 4, got " + std::to_string(*o.polish));
+  }
+  if (o.coarse && (*o.coarse < 0 || *o.coarse > 16)) {
+    bad("coarse: expected a number of coarser grids from 0 to 16, got " +
+        std::to_string(*o.coarse));
+  }
   if (o.tolerance && !(*o.tolerance >= 0.0)) {
     bad("tolerance: expected a number >= 0, got " + std::to_string(*o.tolerance));
   }

@@ -26,6 +26,12 @@ class CpuBackend final : public Backend<T> {
     kernels_.mean_field_adjoint(args);
   }
   void icm_sweep(const cpu::IcmArgs<T>& args) override { kernels_.icm_sweep(args); }
+  void minimize_lines(const cpu::LineArgs<T>& args) override { kernels_.minimize_lines(args); }
+
+  void fuse(const Item<T>& item, int32_t* labels, const int32_t* proposal) override;
+  void coarsen(const CoarseArgs<T>& args) override;
+  void prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
+               cpu::Control* control) override;
 
   void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) override;
   void feed_back_adjoint(const Item<T>& item, const T* grad_unary, T share, const void* minima,

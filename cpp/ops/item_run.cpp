@@ -32,6 +32,7 @@ class ItemRun {
     if (options_.iterations == 0) return without_iterations();
     const std::unique_ptr<Schedule<T>> schedule = make_schedule(item_);
     const int iterations = std::min(options_.iterations, schedule->enough_iterations());
+    schedule->start();
     for (int k = 1; k <= iterations; ++k) {
       schedule->iterate();
       cpu::should_stop(item_.control);  // a GPU's kernels do not ask
@@ -103,8 +104,10 @@ class ItemRun {
   void finish(Schedule<T>& schedule) {
     read(schedule, costs_);
     if (best_labels_) item_.backend.copy_values(labels_, best_labels_.data(), item_.pixels());
-    take_energies();
     if (options_.lower_bound && !watches_bound()) take_bounds(schedule.lower_bounds());
+    schedule.polish(labels_);
+    throw_if_interrupted();
+    take_energies();
     if (options_.lower_bound || options_.gap_tolerance) return;
     for (ItemReport& report : reports_) report.lower_bound = kNaN;
   }

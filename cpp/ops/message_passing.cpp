@@ -3,6 +3,8 @@
 // programming on chains.
 #include <vector>
 
+#include "ops/coarse.hpp"
+#include "ops/polish.hpp"
 #include "ops/schedule.hpp"
 #include "ops/sgm_scale.hpp"
 #include "ops/tape.hpp"
@@ -98,6 +100,12 @@ class MessageSchedule : public Schedule<T> {
     this->gather(item.unary, nullptr, 0, sum_.data(), nullptr, nullptr);  // all messages are zero
   }
 
+  void start() override {
+    const cpu::GridShape& s = this->item_.shape;
+    const int grids = coarse_grids(this->item_.options, s.height, s.width);
+    if (grids > 0 && start_from_coarse(this->item_, plan_.get(), grids, messages_)) refresh_sum();
+  }
+
   void iterate() override {
     for (int pair = 0; pair < this->item_.problem.pairs(); ++pair) sweep(pair);
     if (this->item_.layer.temperature > T(0)) record_messages();
@@ -110,6 +118,14 @@ class MessageSchedule : public Schedule<T> {
   void read(int32_t* labels, T* costs) override {
     this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, nullptr,
                  costs, labels);
+  }
+
+  /// The sum of theta and messages is lost.
+  void polish(int32_t* labels) override {
+    const cpu::GridShape& s = this->item_.shape;
+    const int labellings = polish_labellings(this->item_.options, s.height, s.width);
+    if (labellings > 0)
+      mrfcore::polish(this->item_, plan_.get(), messages_.data(), sum_.data(), labellings, labels);
   }
 
   std::vector<double> lower_bounds() override {

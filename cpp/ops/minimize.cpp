@@ -94,6 +94,7 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
   const bool table = options.solver == Solver::TRWS || options.solver == Solver::MeanField ||
                      options.solver == Solver::ICM || options.solver == Solver::Chain ||
                      options.min_convolution == MinConvolution::General ||
+                     polish_labellings(options, problem.height, problem.width) > 0 ||
                      problem.pairwise.kind() == PotentialKind::Table;
   // Plan and schedule may each hold V and its transpose; a bound holds both in double.
   const double table_bytes =

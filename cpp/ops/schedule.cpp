@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/schedule.hpp"
 
+#include "ops/coarse.hpp"
+
 namespace mrfcore {
 
 template <class T>
@@ -13,6 +15,34 @@ void Schedule<T>::gather(const T* unary, const T* const* messages, int count, T*
 double trwp_rho(const Options& options, int connectivity) {
   if (options.solver == Solver::BP) return 1.0;
   return options.rho != 0.0 ? options.rho : 2.0 / connectivity;
+}
+
+namespace {
+
+/// Does TRWP start from coarser grids, and polish its labels, if nothing is said? Small problems
+/// are solved before a message has far to go.
+bool has_a_coarser_grid(int64_t height, int64_t width) {
+  return !coarser_shapes({height, width, 1, 1, 4}, 1).empty();
+}
+
+}  // namespace
+
+int polish_labellings(const Options& o, int64_t height, int64_t width) {
+  const bool has_messages =
+      o.solver == Solver::TRWP || o.solver == Solver::BP || o.solver == Solver::ISGMR;
+  if (!has_messages) return 0;
+  return o.polish.value_or(o.solver == Solver::TRWP && has_a_coarser_grid(height, width) ? 4 : 0);
+}
+
+int coarse_grids(const Options& o, int64_t height, int64_t width) {
+  if (o.solver != Solver::TRWP && o.solver != Solver::BP) return 0;
+  if (!has_a_coarser_grid(height, width)) return 0;
+  return o.coarse.value_or(o.solver == Solver::TRWP ? 3 : 0);
+}
+
+int default_iterations(const Options& options, int64_t height, int64_t width) {
+  const bool ahead = options.solver == Solver::TRWP && coarse_grids(options, height, width) > 0;
+  return ahead ? 10 : 50;
 }
 
 int64_t schedule_volumes(const Options& options, int connectivity) {

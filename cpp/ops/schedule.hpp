@@ -19,9 +19,13 @@ class Schedule {
   Schedule(const Schedule&) = delete;
   Schedule& operator=(const Schedule&) = delete;
 
+  /// Before the first iteration of minimize(); layers start from zero.
+  virtual void start() {}
   virtual void iterate() = 0;
   /// Present labelling; costs too unless null. Must not change the state.
   virtual void read(int32_t* labels, T* costs) = 0;
+  /// Lowers the energy of a labelling that read() gave, by Options::polish; may end the state.
+  virtual void polish(int32_t* /*labels*/) {}
   /// A lower bound on every item's energy from the present state: chains of the reparametrised
   /// problem (spec section 2).
   virtual std::vector<double> lower_bounds() { return item_.backend.chain_bounds(item_, nullptr); }
@@ -57,6 +61,11 @@ std::unique_ptr<Schedule<T>> make_local(Item<T>& item);  ///< MeanField, ICM
 
 /// rho of TRWP and BP (Eq 3.10) as given, or one tree per edge and D / 2 per node [T:1050].
 double trwp_rho(const Options& options, int connectivity);
+
+/// Options::polish and ::coarse as given, or a solver's default for an image of this size; 0 where
+/// it has none.
+int polish_labellings(const Options& options, int64_t height, int64_t width);
+int coarse_grids(const Options& options, int64_t height, int64_t width);
 
 /// Volumes of [H, W, padded L] that a solver holds.
 int64_t schedule_volumes(const Options& options, int connectivity);

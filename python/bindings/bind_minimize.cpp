@@ -97,6 +97,8 @@ void bind_minimize(nb::module_& m) {
       .def_rw("normalise_directions", &Options::normalise_directions)
       .def_rw("min_convolution", &Options::min_convolution)
       .def_rw("keep_best", &Options::keep_best)
+      .def_rw("polish", &Options::polish, nb::arg().none())
+      .def_rw("coarse", &Options::coarse, nb::arg().none())
       .def_rw("trace", &Options::trace)
       .def_rw("lower_bound", &Options::lower_bound)
       .def_rw("tolerance", &Options::tolerance, nb::arg().none())
@@ -108,6 +110,7 @@ void bind_minimize(nb::module_& m) {
       .def_ro("trace_energy", &ItemReport::trace_energy)
       .def_ro("trace_bound", &ItemReport::trace_bound)
       .def_ro("trace_seconds", &ItemReport::trace_seconds);
+  m.def("default_iterations", &default_iterations);
   define<float>(m);
   define<double>(m);
 }

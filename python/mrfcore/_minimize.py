@@ -53,7 +53,7 @@ def minimize(
     *,
     solver: str = "trwp",
     connectivity: int = 4,
-    iterations: int = 50,
+    iterations: int | None = None,
     trace: bool = False,
     lower_bound: bool = False,
     tolerance: float | None = None,
@@ -81,17 +81,27 @@ def minimize(
             textbook's), "bp" (loopy belief propagation), "mean_field", "icm" (Eq 2.32), "chain"
             (exact, for H = 1 or W = 1).
         connectivity: neighbours of a node: 4, 8 or 16.
-        iterations: most iterations; 0 gives the arg-min of the unaries.
-        trace: record energy (and bound, if asked for) after each iteration in `Result.trace`.
-        lower_bound: compute a lower bound on the energy of any labelling: for trws its own, for all
-            others the sum of exact minima over chains after reparametrisation by the messages.
+        iterations: most iterations; 0 gives the arg-min of the unaries. None: 50, but 10 for trwp
+            where it starts from coarser grids (images of 31 pixels or more either way, unless
+            coarse=0) and is as far after 10 as after 50 from zero, if no tolerance is given.
+        trace: record energy (and bound, if asked for) after each iteration in `Result.trace`: of
+            the arg-min labelling, which `polish` comes after.
+        lower_bound: compute a lower bound on the energy of any labelling, which gives
+            `Result.gap`: for trws its own, for all others the sum of exact minima over chains after
+            reparametrisation by the messages. Takes about as long as two iterations.
         tolerance: stop once an iteration changes the energy by no more than this share of it.
         gap_tolerance: stop once (energy - lower bound) / |energy| is no more than this.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
         callback: called after each iteration with a `Progress`; a true return value stops (the
             present item).
         **solver_options: keep_best=False (all: return the best labelling seen; isgmr on 4
-            connections can diverge), min_convolution="auto" | "general" (the O(L^2) path), rho
+            connections can diverge), polish (trwp, bp, isgmr: 0 to 4 labellings are read off the
+            messages at the end, each from another corner of the image, rows and columns of each
+            minimised exactly, and of them and the costs' arg-min the best parts put together, which
+            never raises the energy; 0: the arg-min; default 4 for trwp on images of 31 pixels or
+            more either way, else 0), coarse (trwp, bp: first messages are those of up to so many
+            grids of half the size each; default 3 for trwp, else 0),
+            min_convolution="auto" | "general" (the O(L^2) path), rho
             (trwp; default 2 / connectivity, the share of chains through an edge), damping in [0, 1)
             (trwp, bp, isgmr), head="unary" | "zero" (sgm: first message of a scanline),
             normalise=None | "directions" (mean_field: divide the neighbours' sum by the
@@ -109,7 +119,10 @@ def minimize(
     """
     check_options(minimize, solver, solver_options)
     options = core_options(solver, solver_options)
-    options.iterations = _integer("iterations", iterations)
+    if iterations is not None:
+        options.iterations = _integer("iterations", iterations)
+    elif tolerance is None and gap_tolerance is None:  # else they say when it is enough
+        options.iterations = _core.default_iterations(options, *_image_size(unary))
     options.threads = _threads(threads)
     options.trace = _flag("trace", trace)
     options.lower_bound = _flag("lower_bound", lower_bound)
@@ -192,6 +205,12 @@ def energy(
         count,
     )
     return np.array(energies) if problem.batched else float(energies[0])
+
+
+def _image_size(unary: Any) -> tuple[int, int]:
+    """Height and width; of what is no unary at all, which is refused further on, anything."""
+    shape = np.shape(unary)
+    return (int(shape[-3]), int(shape[-2])) if len(shape) >= 3 else (0, 0)
 
 
 def _refuse_swapped(labels: Any, unary: Any) -> None:

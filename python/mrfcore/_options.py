@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mrfcore import _core
-from mrfcore._scalars import _checked, _choice, _flag
+from mrfcore._scalars import _checked, _choice, _flag, _optional_count
 
 __all__ = ["SOLVERS", "check_options", "core_options"]
 
@@ -17,9 +17,9 @@ _MESSAGE_OPTIONS = ("keep_best", "min_convolution")
 
 SOLVERS: Mapping[str, tuple[str, ...]] = {
     "sgm": ("head", *_MESSAGE_OPTIONS),
-    "isgmr": ("damping", *_MESSAGE_OPTIONS),
-    "trwp": ("damping", "rho", *_MESSAGE_OPTIONS),
-    "bp": ("damping", *_MESSAGE_OPTIONS),
+    "isgmr": ("damping", "polish", *_MESSAGE_OPTIONS),
+    "trwp": ("coarse", "damping", "polish", "rho", *_MESSAGE_OPTIONS),
+    "bp": ("coarse", "damping", "polish", *_MESSAGE_OPTIONS),
     "trws": _MESSAGE_OPTIONS,
     "mean_field": ("keep_best", "normalise"),
     "icm": ("init", "keep_best"),
@@ -71,6 +71,8 @@ def core_options(solver: str, given: Mapping[str, Any]) -> _core.Options:
     options = _core.Options()
     options.solver = getattr(_core.Solver, solver)
     options.keep_best = _flag("keep_best", given.get("keep_best", False))
+    options.polish = _optional_count("polish", given.get("polish"), 4)
+    options.coarse = _optional_count("coarse", given.get("coarse"), 16)
     if given.get("rho") is not None:
         options.rho = _checked(
             "rho", given["rho"], lambda r: 1e-3 < r <= 1, "a number in (0.001, 1]"

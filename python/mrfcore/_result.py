@@ -61,7 +61,7 @@ class Result:
     given."""
     costs: Any
     """Like unary: the solver's cost of each label (Eq 3.7); its arg-min is `labels` but for trws,
-    icm and keep_best."""
+    icm, keep_best, and after polish (trwp unless polish=0)."""
     trace: Trace | None
     """None unless trace=True."""
     iterations: int | npt.NDArray[np.int64]
@@ -91,4 +91,6 @@ class Result:
         parts = [f"labels={list(self.labels.shape)}", f"energy={short(self.energy)}"]
         if self.lower_bound is not None:
             parts += [f"lower_bound={short(self.lower_bound)}", f"gap={short(self.gap, 3)}"]
+        else:
+            parts.append("gap=? (lower_bound=True tells)")
         return f"Result({', '.join(parts)}, iterations={short(self.iterations)})"

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["_checked", "_choice", "_flag", "_integer", "_optional_number", "_threads"]
+__all__ = [
+    "_checked",
+    "_choice",
+    "_flag",
+    "_integer",
+    "_optional_count",
+    "_optional_number",
+    "_threads",
+]
 
 
 def _integer(name: str, value: object) -> int:
@@ -54,6 +62,15 @@ def _optional_number(name: str, value: object) -> float | None:
     return (
         None if value is None else _checked(name, value, lambda v: v >= 0, "None or a number >= 0")
     )
+
+
+def _optional_count(name: str, value: object, most: int) -> int | None:
+    if value is None:
+        return None
+    number = _integer(name, value)
+    if not 0 <= number <= most:
+        raise ValueError(f"{name}: expected None or a number from 0 to {most}, got {number}")
+    return number
 
 
 def _choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

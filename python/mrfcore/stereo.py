@@ -192,6 +192,9 @@ def match(
         left_right_check = "costs"
     if left_right_check == "solve":
         energy.require_portable()  # before the long part
+    if solver == "trwp":
+        # Fractions of a pixel and the checks go by the costs, whose arg-min the labels are to be.
+        solver_options = {"coarse": 0, "polish": 0, **solver_options}
     result = minimize(
         *energy.arguments,
         solver=solver,

@@ -172,11 +172,14 @@ Outcome<T> run(const Instance<T>& instance, const Options& options) {
   return r;
 }
 
+/// Messages start from zero, labels are what they say: what the plain solvers do.
 inline Options options_for(Solver solver, int iterations) {
   Options o;
   o.solver = solver;
   o.iterations = iterations;
   o.threads = 1;
+  o.polish = 0;
+  o.coarse = 0;
   return o;
 }
 

@@ -253,7 +253,7 @@ inline Solution isgmr(const Grid& g, int iterations, double damping = 0.0) {
 }
 
 /// Algorithm 2 with Eq 3.10; loopy belief propagation for rho = 1.
-inline Solution trwp(const Grid& g, int iterations, double rho, double damping = 0.0) {
+inline Messages trwp_messages(const Grid& g, int iterations, double rho, double damping = 0.0) {
   Messages messages = no_messages(g);
   for (int k = 0; k < iterations; ++k) {
     for (int r = 0; r < g.connectivity; ++r) {
@@ -269,7 +269,11 @@ inline Solution trwp(const Grid& g, int iterations, double rho, double damping =
       });
     }
   }
-  return finish(g, messages);
+  return messages;
+}
+
+inline Solution trwp(const Grid& g, int iterations, double rho, double damping = 0.0) {
+  return finish(g, trwp_messages(g, iterations, rho, damping));
 }
 
 /// TRW-S labelling: in raster order, neighbours behind are fixed, neighbours ahead send messages.

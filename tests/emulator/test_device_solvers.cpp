@@ -103,6 +103,37 @@ INSTANTIATE_TEST_SUITE_P(AllSolvers, DeviceMinimize,
                                          Solver::TRWS, Solver::MeanField, Solver::ICM,
                                          Solver::Chain));
 
+/// Grids of half the size first, labellings fused afterwards.
+TEST(DeviceMinimize, StartsFromCoarserGridsAndPolishes) {
+  Options options;
+  options.iterations = 2;
+  options.coarse = 2;
+  options.lower_bound = true;
+  for (const Weights weights : {Weights::Scalar, Weights::PerEdge}) {
+    for (const int connectivity : {4, 16}) {
+      const auto instance = generic_instance<double>({33, 34, 3, connectivity, 2},
+                                                     Potential::truncated_linear(1.5), weights, 1);
+      const Solved expected = solve(instance, options, 0);
+      for (const int64_t items : {2, 1}) expect_same(solve(instance, options, items), expected);
+    }
+  }
+}
+
+TEST(DeviceMinimize, PolishesSmallImagesWhereAsked) {
+  Options options;
+  options.iterations = 2;
+  options.polish = 4;
+  options.lower_bound = true;
+  for (const Solver solver : {Solver::TRWP, Solver::BP, Solver::ISGMR}) {
+    options.solver = solver;
+    for (const Potential& v : {Potential::truncated_linear(2.5), generic_table(6, 3)}) {
+      const auto instance = generic_instance<double>({5, 7, 6, 8, 3}, v, Weights::PerEdge, 1);
+      const Solved expected = solve(instance, options, 0);
+      for (const int64_t items : {3, 1}) expect_same(solve(instance, options, items), expected);
+    }
+  }
+}
+
 TEST(DeviceMinimize, SaysHowMuchMemoryItWants) {
   const auto instance =
       generic_instance<double>({3, 3, 4, 4, 1}, Potential::potts(), Weights::Scalar, 1);

@@ -23,6 +23,7 @@ struct TrwsCase {
   int potential;
   Weights weights;
   double grain = kFine;
+  cpu::Corner corner = {};
 };
 
 /// A problem of one batch, with rows of `stride` elements.
@@ -36,6 +37,7 @@ struct State {
   std::vector<int32_t> labels, progress;
   OwnedPlan<T> plan;
   PotentialTables<T> tables;
+  cpu::Corner corner;
 
   /// `messages` are random: what is at the image's border counts, too, and the same on both sides.
   State(const TrwsCase& c, int64_t lanes)
@@ -47,7 +49,8 @@ struct State {
         progress(static_cast<size_t>(c.shape.batch * (c.shape.height + 1)), 99),
         plan(instance.pairwise, c.shape.labels, lanes, MinConvolution::Auto,
              instance.edge_weights.empty() ? &instance.weight : nullptr),
-        tables(instance.pairwise, c.shape.labels, stride, T(1)) {
+        tables(instance.pairwise, c.shape.labels, stride, T(1)),
+        corner(c.corner) {
     if (c.shape.labels > 1) {  // of a node without a label that is allowed, bits mean nothing
       instance.unary[0] = cpu::kForbidden<T>;
       instance.unary[instance.unary.size() / 2] = cpu::kForbidden<T>;
@@ -95,7 +98,8 @@ struct State {
             volumes_of_item,
             labels.data() + item * pixels(),
             1,
-            nullptr};
+            nullptr,
+            corner};
   }
 };
 
@@ -173,6 +177,21 @@ TYPED_TEST(CudaTrws, GivesTheCpusBitsForAnyNumberOfLabels) {
       for (const int potential : {0, 2}) {
         ASSERT_NO_FATAL_FAILURE(
             check<TypeParam>({{2, 3, labels, connectivity}, potential, Weights::PerEdge}));
+      }
+    }
+  }
+}
+
+TYPED_TEST(CudaTrws, LabelsFromEveryCorner) {
+  for (const bool bottom : {false, true}) {
+    for (const bool right : {false, true}) {
+      for (const Shape& shape : {Shape{4, 5, 13, 4, 2}, Shape{5, 9, 33, 8}, Shape{7, 6, 3, 16, 2},
+                                 Shape{1, 7, 5, 16}, Shape{7, 1, 5, 16}}) {
+        const cpu::Corner corner{bottom, right};
+        for (const int potential : {2, kHardPotentials - 1})
+          ASSERT_NO_FATAL_FAILURE(
+              check<TypeParam>({shape, potential, Weights::PerEdge, kFine, corner}));
+        ASSERT_NO_FATAL_FAILURE(check<TypeParam>({shape, 0, Weights::PerEdge, 1.0, corner}));
       }
     }
   }

@@ -83,6 +83,19 @@ def test_potentials(device: Any, name: str) -> None:
     np.testing.assert_allclose(found.energy, expected.energy, rtol=1e-12)
 
 
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_coarser_grids_and_polish(device: Any, connectivity: int) -> None:
+    unary, weights = instance(size=(33, 31), labels=3, connectivity=connectivity)
+    options = {"connectivity": connectivity, "iterations": 1, "coarse": 1}
+    for given in (0.75, weights):
+        expected = mrfcore.minimize(unary, POTENTIALS["linear"], given, **options)
+        with device.active():
+            there = given if isinstance(given, float) else device.put(given)
+            found = mrfcore.minimize(device.put(unary), POTENTIALS["linear"], there, **options)
+        assert torch.equal(found.labels.cpu(), expected.labels)
+        torch.testing.assert_close(found.costs.cpu(), expected.costs, rtol=1e-9, atol=1e-9)
+
+
 def test_chain_is_exact(device: Any) -> None:
     unary, _ = instance(size=(1, 9), dtype=torch.float32)
     expected = mrfcore.minimize(unary, POTENTIALS["table"], 1.5, solver="chain")

@@ -52,7 +52,7 @@ def test_a_misspelt_option_is_recognised(case: str) -> None:
 
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
-    with pytest.raises(TypeError, match=r"^xyz: .*damping, rho, keep_best") as caught:
+    with pytest.raises(TypeError, match=r"^xyz: .*damping, polish, rho, keep_best") as caught:
         minimize(xyz=1)
     assert "did you mean" not in str(caught.value)
 

@@ -45,6 +45,15 @@ struct Options {
   MinConvolution min_convolution = MinConvolution::Auto;
   bool keep_best = false;  ///< return the labelling of lowest energy seen, not the last
 
+  /// TRWP, BP, ISGMR: labellings read off the messages at the end, beside the arg-min of the costs:
+  /// conditioned ones from up to 4 corners of the image. Each is improved by exact minimisation
+  /// over rows and columns, and each part of the image takes the best of them: the energy never
+  /// rises. 0: the arg-min alone. Unset: 4 for TRWP, else 0.
+  std::optional<int> polish;
+  /// TRWP, BP: messages start from those of up to so many grids of half the size each, the coarsest
+  /// solved first; none below 16 pixels. 0: they start from zero. Unset: 3 for TRWP, else 0.
+  std::optional<int> coarse;
+
   bool trace = false;        ///< record the energy after each iteration
   bool lower_bound = false;  ///< compute a lower bound (after each iteration if trace)
   std::optional<double>
@@ -59,6 +68,10 @@ struct Options {
   /// throws leaves minimize().
   std::function<bool()> interrupted;
 };
+
+/// Iterations that are enough for most images: 50, or 10 where TRWP starts from coarser grids,
+/// after which it is as far as after 50 from zero. What the Python interface takes by default.
+int default_iterations(const Options& options, int64_t height, int64_t width);
 
 /// What happened to one batch item.
 struct ItemReport {

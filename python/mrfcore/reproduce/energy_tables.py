@@ -28,7 +28,7 @@ _SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
     "SGM": ("sgm", {"head": "zero"}),
     "TRWS": ("trws", {"min_convolution": "general"}),
     "ISGMR": ("isgmr", {}),
-    "TRWP": ("trwp", {"rho": 0.5}),
+    "TRWP": ("trwp", {"rho": 0.5, "polish": 0, "coarse": 0}),
 }
 
 
