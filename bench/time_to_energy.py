@@ -6,7 +6,8 @@
 Instances are those of Tables 3.1 to 3.3 (`mrfcore.reproduce`), 4 neighbours; the large ones, which
 take minutes each, only with --every. One thread each, since the peers know no more; seconds are of
 the wall clock, from the call on, with what a solver sets up. Ours say after every iteration what
-the labelling of that moment costs, part of their time.
+the labelling of that moment costs, part of their time; they begin with messages that are zero. The
+default of `minimize`, from coarser grids and with polished labels, is a curve of its own.
 
 Peers, where they are installed: gco-wrapper (expansion and swap, by cycles from its own start, all
 zero) and PyMaxflow (expansion, from the arg-min of the unaries); expansion is left out where V is
@@ -23,7 +24,7 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ from mrfcore.reproduce.instances import INSTANCES, Problem
 QUICK = ("tsukuba",)
 USUAL = ("tsukuba", "venus", "map", "teddy", "cones", "penguin")
 ITERATIONS = {"trwp": 100, "trws": 100, "isgmr": 30, "bp": 50, "sgm": 5, "mean_field": 20}
+# Iterations after which the default solver is asked for its answer: it starts from coarser grids
+# and polishes what it ends with, so each is a run of its own.
+DEFAULT, ENDS = "default", (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 WITHIN = (0.01, 0.001)
 MOST_SECONDS = 20.0  # of a peer: no further cycle begins
 MOST_CYCLES = 12
@@ -64,6 +68,7 @@ def measure(case: Case, run: Run) -> Found:
     courses: dict[str, Course] = {}
     for solver, iterations in ITERATIONS.items():
         courses[solver] = ours(problem, solver, max(1, iterations // fewer))
+    courses[DEFAULT] = ends(problem, ENDS[: len(ENDS) // fewer])
     for peer, cycles in peers().items():
         if course := theirs(problem, cycles, MOST_SECONDS / fewer**3):
             courses[peer] = course
@@ -90,7 +95,7 @@ def rows_of(name: str, found: dict[str, Any]) -> Iterator[Row]:
         sides: dict[bool, list[tuple[float, str]]] = {True: [], False: []}
         for method, t in found["times"].items():
             if t[f"within_{within:g}"] is not None:
-                sides[method in ITERATIONS].append((t[f"within_{within:g}"], method))
+                sides[method in (*ITERATIONS, DEFAULT)].append((t[f"within_{within:g}"], method))
         best = {side: min(reached, default=(None, "nobody")) for side, reached in sides.items()}
         times = {s: None if t is None else Times((t,)) for s, (t, _) in best.items()}
         yield Row(
@@ -103,8 +108,23 @@ def rows_of(name: str, found: dict[str, Any]) -> Iterator[Row]:
         )
 
 
+def ends(problem: Problem, iterations: Iterable[int]) -> Course:
+    """What the default solver ends with after so many iterations, and when."""
+    course: Course = []
+    for count in iterations:
+        start = time.perf_counter()
+        result = mrfcore.minimize(
+            problem.unary, problem.pairwise, problem.weight, iterations=count, threads=1
+        )
+        course.append((time.perf_counter() - start, float(result.energy)))
+    return course
+
+
 def ours(problem: Problem, solver: str, iterations: int) -> Course:
-    """The trace of one solver."""
+    """The trace of one solver, without what minimize() does before and after its iterations."""
+    plain = {"polish": 0} if solver in ("trwp", "bp", "isgmr") else {}
+    if solver in ("trwp", "bp"):
+        plain["coarse"] = 0
     trace = mrfcore.minimize(
         problem.unary,
         problem.pairwise,
@@ -113,6 +133,7 @@ def ours(problem: Problem, solver: str, iterations: int) -> Course:
         iterations=iterations,
         trace=True,
         threads=1,
+        **plain,
     ).trace
     assert trace is not None
     return [(float(s), float(e)) for s, e in zip(trace.seconds, trace.energy, strict=True)]
