@@ -34,7 +34,7 @@ struct SgmBuffers {
   static SgmBuffers take(const CompactSgmArgs& a, int vectors, Pieces& pieces) {
     const int64_t row = vectors * kRowLanes;
     SgmBuffers b{};
-    b.along.path = pieces.take<T>(row);
+    b.along = AlongRow<T>::take(row, pieces);
     b.costs = pieces.take<uint8_t>(kSgmBlock * row);
     b.sums = pieces.take<Sum>(kSgmBlock * row);
     b.rows = SgmRows::take(a, vectors, pieces);
@@ -128,8 +128,7 @@ class SgmMatcher {
     const bool down = part.pass == 0;
     const Winners winners(a_, buffers.rows);
     if (begin == 0) {
-      buffers.along.least = 0;
-      std::memset(buffers.along.path, 0, sizeof(T) * kRow);
+      buffers.along.clear();
       if (part.meets) winners.begin_row();
       if (row + 1 < part.end) m_.features.fetch(down ? row + 1 : a_.height - 2 - row);
     }

@@ -44,11 +44,22 @@ struct SgmSlots {
   }
 };
 
-/// The path along the row, of one thread.
+/// The path along the row, of one thread: path costs [V][kRowLanes], and their minimum in all
+/// elements of a vector.
 template <class T>
 struct AlongRow {
   T* path;
-  int least;
+  T* least;
+  int64_t row;
+
+  static AlongRow take(int64_t row, Pieces& pieces) {
+    return {pieces.take<T>(row), pieces.take<T>(kRowLanes), row};
+  }
+  /// As it is before the first pixel.
+  void clear() const {
+    std::memset(path, 0, sizeof(T) * static_cast<size_t>(row));
+    std::memset(least, 0, sizeof(T) * kRowLanes);
+  }
 };
 
 template <class T>
@@ -56,24 +67,22 @@ struct SgmPenalties {
   Lanes<T> p1, p2;
 };
 
-/// One path to one pixel. Returns the minimum of each element over the row's vectors.
+/// One path to one pixel, from path costs `old` with that minimum (in all elements) to `next`,
+/// which may be the same. Returns the minimum of each element over the vectors.
 template <class T, class Sum, int V>
-inline Lanes<T> advance(const T* before, int least_before, const SgmPenalties<T>& penalties,
-                        const Lanes<T>* cost, Lanes<Sum>* sum, T* path) {
-  Lanes<T> old[V];
-  for (int v = 0; v < V; ++v) old[v] = load_lanes<Lanes<T>>(before + v * kRowLanes);
-  const Lanes<T> first = moved_up(old[V - 1]), last = moved_down(old[0]);
-  const Lanes<T> lowest = splat_lanes<T>(least_before), cap = lowest + penalties.p2;
-  Lanes<T> low{};
+inline Lanes<T> advance(const Lanes<T>* old, Lanes<T> lowest, const SgmPenalties<T>& penalties,
+                        const Lanes<T>* cost, Lanes<Sum>* sum, Lanes<T>* next) {
+  const Lanes<T> cap = lowest + penalties.p2;
+  const Lanes<T> last = moved_down(old[0]);
+  Lanes<T> before = moved_up(old[V - 1]), low{};
   for (int v = 0; v < V; ++v) {
-    const Lanes<T> beside = lower(v == 0 ? first : old[v == 0 ? 0 : v - 1],
-                                  v == V - 1 ? last : old[v == V - 1 ? v : v + 1]);
-    const Lanes<T> message =
-        lower(lower(add_saturated(beside, penalties.p1), old[v]), cap) - lowest;
-    const Lanes<T> next = add_saturated(cost[v], message);  // saturates in padding only
+    const Lanes<T> here = old[v];
+    const Lanes<T> beside = lower(before, v == V - 1 ? last : old[v == V - 1 ? v : v + 1]);
+    const Lanes<T> message = lower(lower(add_saturated(beside, penalties.p1), here), cap) - lowest;
     sum[v] = sum[v] + lanes_of<Sum>(message);
-    low = v == 0 ? next : lower(low, next);
-    store_lanes(path + v * kRowLanes, next);
+    next[v] = add_saturated(cost[v], message);  // saturates in padding only
+    low = v == 0 ? next[v] : lower(low, next[v]);
+    before = here;
   }
   return low;
 }
@@ -81,13 +90,15 @@ inline Lanes<T> advance(const T* before, int least_before, const SgmPenalties<T>
 /// Pixels begin .. begin + count - 1 of step `row` of a pass, counted from where it starts: costs
 /// [count][V][kRowLanes] in, sums of messages in the same form out.
 template <class T, class Sum, int V, int kPaths>
-void paths_of_block(const CompactSgmArgs& args, const SgmSlots<T>& slots, AlongRow<T>& along,
+void paths_of_block(const CompactSgmArgs& args, const SgmSlots<T>& slots, const AlongRow<T>& along,
                     int64_t row, int64_t begin, int64_t count, const uint8_t* costs, Sum* sums) {
   constexpr int kRow = V * kRowLanes;
   const SgmPenalties<T> penalties{splat_lanes<T>(args.p1), splat_lanes<T>(args.p2)};
   // Where the paths of (row, column) lie: (row - 1, column -+ 1) is in the same slot.
   int64_t falling = (begin + slots.slots - row % slots.slots) % slots.slots;
   int64_t rising = (begin + row) % slots.slots;
+  Lanes<T> path[V], lowest = load_lanes<Lanes<T>>(along.least);
+  for (int v = 0; v < V; ++v) path[v] = load_lanes<Lanes<T>>(along.path + v * kRowLanes);
   for (int64_t n = 0; n < count; ++n, costs += kRow, sums += kRow) {
     const int64_t column = begin + n;
     Lanes<T> cost[V];
@@ -99,11 +110,16 @@ void paths_of_block(const CompactSgmArgs& args, const SgmSlots<T>& slots, AlongR
     const auto come = [&](int path, int64_t slot, bool starts) {
       T* at = slots.paths[path] + slot * kRow;
       T* low = slots.least[path] + slot;
-      *low = static_cast<T>(least(advance<T, Sum, V>(starts ? slots.zeros : at, starts ? 0 : *low,
-                                                     penalties, cost, sum, at)));
+      const T* from = starts ? slots.zeros : at;
+      const T* from_low = starts ? slots.zeros : low;
+      Lanes<T> costs_of_path[V];
+      for (int v = 0; v < V; ++v) costs_of_path[v] = load_lanes<Lanes<T>>(from + v * kRowLanes);
+      *low = static_cast<T>(least(advance<T, Sum, V>(costs_of_path, splat_lanes<T>(*from_low),
+                                                     penalties, cost, sum, costs_of_path)));
+      for (int v = 0; v < V; ++v) store_lanes(at + v * kRowLanes, costs_of_path[v]);
     };
-    along.least =
-        least(advance<T, Sum, V>(along.path, along.least, penalties, cost, sum, along.path));
+    // The one chain of operations from pixel to pixel: it stays in registers.
+    lowest = least_everywhere(advance<T, Sum, V>(path, lowest, penalties, cost, sum, path));
     come(0, column, false);
     if constexpr (kPaths == 8) {
       come(1, falling, column == 0);
@@ -113,6 +129,8 @@ void paths_of_block(const CompactSgmArgs& args, const SgmSlots<T>& slots, AlongR
     }
     for (int v = 0; v < V; ++v) store_lanes(sums + v * kRowLanes, sum[v]);
   }
+  store_lanes(along.least, lowest);
+  for (int v = 0; v < V; ++v) store_lanes(along.path + v * kRowLanes, path[v]);
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA

@@ -9,11 +9,11 @@
 // over the right row.
 #pragma once
 
+#include "cpu/compact_sgm_maps.hpp"
 #include "cpu/compact_sgm_plan.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 
-inline constexpr float kNoDisparity = __builtin_nanf("");
 inline constexpr int kKeyRows = 16, kKeyBits = 4;
 
 /// Words of a block of rows in memory. Stripes are surrounded by the largest number, so that rows
@@ -28,24 +28,6 @@ struct KeyRows {
 
   uint16_t* stripe(int64_t row, int v) const { return data + row * kRow + v * kStripe + kFront; }
   uint16_t at(int64_t row, int label) const { return stripe(row, label % V)[label / V]; }
-};
-
-/// Lowest sums and labels of a row of the right view, mirrored and in stripes.
-struct RightRow {
-  uint16_t* sums;
-  uint16_t* labels;
-  int64_t stride, count;  ///< of a stripe: elements in memory, columns
-  static constexpr int64_t kMargin = 2 * kWordLanes;
-
-  uint16_t* stripe(uint16_t* of, int64_t s) const { return of + s * stride + kMargin; }
-};
-
-/// Of a row of the left view.
-struct LeftRow {
-  uint16_t* best;  ///< sums of the best label, the one before it, the one after it
-  uint16_t* below;
-  uint16_t* above;
-  uint8_t* rivalled;
 };
 
 /// Memory of a thread.
@@ -118,10 +100,14 @@ class SgmWinners {
     }
   }
   void end_row(int64_t y) const {
-    if (both_views()) end_right(y);
+    if (both_views()) {
+      mirrored_labels(rows_.right, V, kPacked ? 4095 : 65535, a_.width, rows_.right_labels);
+      if (a_.right_labels != nullptr)
+        write_right_labels(rows_.right_labels, a_.width, a_.right_labels + y * a_.width);
+    }
     if (a_.disparity == nullptr) return;
-    disparities(y);
-    if (a_.left_right_check) check(y);
+    write_disparities(a_, rows_.left, y);
+    if (a_.left_right_check) check_disparities(a_, rows_.right_labels, y);
   }
 
  private:
@@ -174,12 +160,12 @@ class SgmWinners {
   bool rivalled(int64_t row, int label, int bound) const {
     const Words before = splat_word(label - 1), two = splat_word(2);
     const Words limit = splat_word(kPacked ? bound << kKeyBits : bound);
-    Words found{};
+    WordSet found{};
     for (int v = 0; v < V; ++v) {
       for (int i = 0; i < kRowLanes; i += kWordLanes) {
         const Words here = load_lanes<Words>(keys_.stripe(row, v) + i);
         const Words apart = load_lanes<Words>(rows_.labels + v * kRowLanes + i) - before;
-        found |= (Words)(here < limit) & (Words)(apart > two);
+        found |= both_less(here, limit, two, apart);
       }
     }
     return any(found);
@@ -215,24 +201,34 @@ class SgmWinners {
     const int64_t column = a_.width - 1 - first_column(b) + a_.min_disparity;
     if (column - kKeyRows >= a_.width || column + a_.labels <= 0) return;
     for (int s = 0; s < V; ++s) {
+      Words keys[kChunks], places[kChunks];
+      least_of_rows(b.count, s, keys, places);
       const int64_t ahead = column + s + V * int64_t{kRowLanes + kKeyRows};
       const int64_t to = ahead / V - kRowLanes - kKeyRows, stripe = ahead % V;
-      for (int u = -KeyRows<V>::kReach; u < kRowLanes; u += kWordLanes) {
+      for (int c = 0; c < kChunks; ++c) {
+        const int u = c * kWordLanes - KeyRows<V>::kReach;
         if (to + u + kWordLanes <= 0 || to + u >= rows_.right.count) continue;
-        Words key = ~Words{}, place{};
-        least_of_rows(b.count, s, u, key, place);
-        keep(b.step > 0, stripe, to + u, u * V + s, key, place);
+        keep(b.step > 0, stripe, to + u, u * V + s, keys[c], places[c]);
       }
     }
   }
 
-  /// Elements u and on of stripe s, rows shifted.
-  void least_of_rows(int64_t count, int s, int u, Words& key, Words& place) const {
+  /// Elements -kReach and on of stripe s, row n read n labels further on.
+  void least_of_rows(int64_t count, int s, Words* keys, Words* places) const {
+    for (int c = 0; c < kChunks; ++c) {
+      keys[c] = ~Words{};
+      places[c] = Words{};
+    }
     for (int64_t n = 0; n < count; ++n) {
-      const int label = s + static_cast<int>(n);
-      const Words here = load_lanes<Words>(keys_.stripe(n, label % V) + u + label / V);
-      if constexpr (!kPacked) place = here < key ? splat_word(static_cast<int>(n)) : place;
-      key = lower(key, here);
+      const auto label = static_cast<unsigned>(s) + static_cast<unsigned>(n);
+      const uint16_t* from =
+          keys_.stripe(n, static_cast<int>(label % V)) + label / V - KeyRows<V>::kReach;
+      for (int c = 0; c < kChunks; ++c) {
+        const Words here = load_lanes<Words>(from + c * kWordLanes);
+        if constexpr (!kPacked)
+          places[c] = here < keys[c] ? splat_word(static_cast<int>(n)) : places[c];
+        keys[c] = lower(keys[c], here);
+      }
     }
   }
 
@@ -250,50 +246,8 @@ class SgmWinners {
     store_lanes(labels, better ? label : old_label);
   }
 
-  void end_right(int64_t y) const {
-    constexpr int kNone = kPacked ? 4095 : 65535;
-    for (int s = 0; s < V; ++s) {
-      const uint16_t* sums = rows_.right.stripe(rows_.right.sums, s);
-      const uint16_t* labels = rows_.right.stripe(rows_.right.labels, s);
-      for (int64_t i = 0; i * V + s < a_.width; ++i)
-        rows_.right_labels[i * V + s] = sums[i] < kNone ? labels[i] : uint16_t{0xffff};
-    }
-    if (a_.right_labels == nullptr) return;
-    int32_t* out = a_.right_labels + y * a_.width;
-    for (int64_t x = 0; x < a_.width; ++x) {
-      const uint16_t label = rows_.right_labels[a_.width - 1 - x];
-      out[x] = label == 0xffff ? -1 : label;
-    }
-  }
-
-  void disparities(int64_t y) const {
-    const int32_t* labels = a_.labels_out + y * a_.width;
-    float* out = a_.disparity + y * a_.width;
-    const int last = a_.labels - 1;
-    for (int64_t x = 0; x < a_.width; ++x) {
-      const float here = rows_.left.best[x], below = rows_.left.below[x],
-                  above = rows_.left.above[x];
-      const float bend = below - 2.0F * here + above;
-      const bool bends = a_.subpixel && bend > 0.0F && labels[x] > 0 && labels[x] < last;
-      float offset = (below - above) / (2.0F * (bends ? bend : 1.0F));
-      offset = offset < -0.5F ? -0.5F : offset > 0.5F ? 0.5F : offset;
-      const float whole = static_cast<float>(a_.min_disparity + labels[x]);
-      const float disparity = bends ? whole + offset : whole;
-      out[x] = rows_.left.rivalled[x] ? kNoDisparity : disparity;
-    }
-  }
-
-  void check(int64_t y) const {
-    const int32_t* labels = a_.labels_out + y * a_.width;
-    float* out = a_.disparity + y * a_.width;
-    for (int64_t x = 0; x < a_.width; ++x) {
-      const int64_t match = a_.width - 1 - x + a_.min_disparity + labels[x];
-      const bool inside = match >= 0 && match < a_.width;
-      const int back = inside ? rows_.right_labels[match] : 0xffff;
-      const int apart = back < labels[x] ? labels[x] - back : back - labels[x];
-      if (back == 0xffff || apart > a_.max_difference) out[x] = kNoDisparity;
-    }
-  }
+  static constexpr int kChunks = (KeyRows<V>::kReach + kRowLanes + kWordLanes - 1) /
+                                 kWordLanes;  ///< of a stripe and its shift
 
   const CompactSgmArgs& a_;
   SgmRows rows_;
