@@ -81,7 +81,7 @@ def measure(case: Case, run: Run) -> Found:
             s: passes(partial(f, image, filters), (image, filters), grad, clock_of(threads))
             for s, f in forms.items()
         }
-        taken[threads] = interleave(sides, run.rounds(5))
+        taken[threads] = interleave(sides, run.rounds(3))
     peaks = {s: run.peak({**case, "implementation": s}) for s in ("ours", *PEERS)}
     moved = count(case)
     softmax = " softmax" if case["normalize"] else ""

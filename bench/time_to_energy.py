@@ -39,7 +39,7 @@ from _rows import Row, Times
 from mrfcore.reproduce.instances import INSTANCES, Problem
 
 QUICK = ("tsukuba",)
-USUAL = ("tsukuba", "venus", "map", "teddy", "cones", "penguin")
+USUAL = ("tsukuba", "venus", "map", "teddy")
 ITERATIONS = {"trwp": 100, "trws": 100, "isgmr": 30, "bp": 50, "sgm": 5, "mean_field": 20}
 # Iterations after which the default solver is asked for its answer: it starts from coarser grids
 # and polishes what it ends with, so each is a run of its own.
