@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from mrfcore._minimize import check_sizes, minimize
 from mrfcore._options import check_options, core_options
-from mrfcore._result import Result
 from mrfcore._scalars import _flag, _integer, _threads
 from mrfcore._tile_costs import Piece, Terms, UnarySource, WeightSource, find_shape
 from mrfcore._tile_memory import Needs, choose_tile
@@ -256,23 +255,22 @@ class _Run:
         window = core.grown(ahead, height, width, ahead=True)
         whole = core == (0, height, 0, width)
         piece = self._read(window)
-        found = self._solve(piece, lower_bound=bounded and whole)
-        labels = np.ascontiguousarray(found.labels[core.within(window)])
+        found, bound = self._solve(piece, lower_bound=bounded and whole)
+        labels = np.ascontiguousarray(found[core.within(window)])
         if window != core:
             piece = piece.cut(core, self.labels)
         self.energy += piece.energy(labels)
         if bounded:
             if not whole:
-                found = self._minimize(piece.window, piece.unary, piece.inside, lower_bound=True)
-            own: Any = found.lower_bound
-            self.bound += own + float(self._terms.table.min()) * piece.tie_weight
+                _, bound = self._minimize(core, piece.unary, piece.inside, lower_bound=True)
+            self.bound += bound + float(self._terms.table.min()) * piece.tie_weight
         self.labels[core.area] = labels
 
     def mend(self, window: Window) -> None:
         """Labels of a window, given all around it, where they lower the energy."""
         piece = self._read(window)
         before = np.ascontiguousarray(self.labels[window.area])
-        after = self._solve(piece).labels
+        after, _ = self._solve(piece)
         change = piece.energy(after) - piece.energy(before)
         if -math.inf < change < 0:
             self.energy += change
@@ -282,15 +280,19 @@ class _Run:
         unary, weights = self._unary.read(window), self._weights.around(window)
         return Piece(window, unary, weights, self._terms, self.labels)
 
-    def _solve(self, piece: Piece, lower_bound: bool = False) -> Result:
+    def _solve(self, piece: Piece, lower_bound: bool = False) -> tuple[Labels, float]:
         with piece.tied() as unary:
             return self._minimize(piece.window, unary, piece.inside, lower_bound)
 
-    def _minimize(self, window: Window, unary: Any, weights: Any, lower_bound: bool) -> Result:
+    def _minimize(
+        self, window: Window, unary: Any, weights: Any, lower_bound: bool
+    ) -> tuple[Labels, float]:
+        """Labels and bound; costs, as large as the unary, are not kept."""
         try:
-            return minimize(
+            result: Any = minimize(
                 unary, self._terms.pairwise, weights, lower_bound=lower_bound, **self._options
             )
+            return result.labels, result.lower_bound
         except ValueError as error:
             place = f"in the window {list(window)} (top, bottom, left, right)"
             raise ValueError(f"{error}; {place}") from error
