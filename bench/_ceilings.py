@@ -65,6 +65,16 @@ class Ceilings:
         by = max(parts, key=lambda name: parts[name])
         return Bound(parts[by], by)
 
+    def drift(self, later: Ceilings) -> float:
+        """The largest relative change until `later`: 0.1 is a tenth, up or down."""
+        names = ("update_bytes_per_s", "min_plus_pairs_per_s", "multiply_adds_per_s")
+        pairs = [
+            (c[name], later.of(name, c["threads"], c["isa"]))
+            for c in self.found["ceilings"]
+            for name in names
+        ]
+        return max(abs(after / before - 1) for before, after in pairs)
+
     def lines(self) -> list[str]:
         """For people."""
         return [

@@ -213,6 +213,7 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("theirs", lambda r: times_text(r.peers)),
     ("ratio", lambda r: factor(r.ratio)),
     ("all threads", lambda r: times_text(r.all_ours)),
+    ("all : one", lambda r: factor(r.speedup)),
     ("ratio, all", lambda r: factor(r.all_ratio)),
     ("peak MB", lambda r: megabytes(r.peak_bytes)),
     ("theirs MB", lambda r: megabytes(r.peer_peak_bytes)),

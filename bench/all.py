@@ -80,11 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
         seconds[name] = round(time.perf_counter() - began, 1)
     about["load_after"] = round(os.getloadavg()[0], 2)
     about["seconds"] = round(time.perf_counter() - start, 1)
+    later = Ceilings.measured()
     result = {
         **about,
         "compiler": ceilings.found["compiler"],
         "ceilings": ceilings.found,
-        "ceilings_after": Ceilings.measured().found,
+        "ceilings_after": later.found,
+        "ceilings_drift": round(ceilings.drift(later), 3),
         "seconds_by_part": seconds,
         "parts": {name: [r.to_json() for r in rows] for name, rows in parts.items()},
     }
@@ -151,7 +153,8 @@ def head(result: dict[str, Any]) -> list[str]:
     commit_of = result["commit"] or "unknown"
     return [
         f"{result['cpu']}, {result['cores']} cores; {result['date']}; commit {commit_of}; "
-        f"{result['compiler']}; load {result['load_before']} before, {result['load_after']} after",
+        f"{result['compiler']}; load {result['load_before']} before, {result['load_after']} after; "
+        f"ceilings within {result['ceilings_drift']:.0%} at the end",
         peers,
     ]
 

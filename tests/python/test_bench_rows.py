@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,7 @@ def test_tables_have_a_line_per_row_and_no_empty_columns() -> None:
     assert "10x" in text[1]
     assert text[2].endswith("failed: no")
     assert "ratio, all" not in text[0]
+    assert "2x" in text[1]
     markdown = rows.markdown_table(several).splitlines()
     assert len(markdown) == 4
     assert r"broken \| thing" in markdown[3]
@@ -170,9 +173,24 @@ def test_without_its_peer_a_part_is_a_row_and_quick_runs_have_no_targets(tmp_pat
     assert lonely.main("Doc.", str(tmp_path / "lonely.py"), ["--folder", str(tmp_path)]) == 3
 
 
-def test_every_part_is_a_script_that_says_what_it_does() -> None:
-    import importlib
+def test_a_part_that_ends_without_results_is_a_row(tmp_path: Path) -> None:
+    whole = importlib.import_module("all")
+    stale = {"rows": [Row("of another day").to_json()]}
+    (tmp_path / "no_such_part.json").write_text(json.dumps(stale))
+    os.utime(tmp_path / "no_such_part.json", (0, 0))
+    (row,) = whole.rows_of("no_such_part", tmp_path, whole.parse([]))
+    assert (row.what, row.problem) == ("no_such_part", "failed: exit status 2")
 
+
+def test_drift_of_ceilings_is_the_largest_change() -> None:
+    later = json.loads(json.dumps(ceilings().found))
+    assert ceilings().drift(Ceilings(later)) == 0
+    later["ceilings"][1]["min_plus_pairs_per_s"] *= 0.8
+    later["ceilings"][0]["update_bytes_per_s"] *= 1.1
+    assert ceilings().drift(Ceilings(later)) == pytest.approx(0.2)
+
+
+def test_every_part_is_a_script_that_says_what_it_does() -> None:
     whole = importlib.import_module("all")
     for name in whole.PARTS:
         text = (ROOT / f"bench/{name}.py").read_text()
