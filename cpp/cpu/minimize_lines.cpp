@@ -72,7 +72,8 @@ class Lines {
   /// Costs of a node given all labels off its line, plus the message along the line.
   void advance(int64_t line, int64_t node, int g) const {
     const int64_t at = pixel(line, node), n = a_.shape.stride;
-    const Neighbours near(a_.shape, at / a_.shape.width, at % a_.shape.width);
+    const bool row = a_.pair == 0;
+    const Neighbours near(a_.shape, row ? line : node, row ? node : line);
     T* h = h_ + g * plan_.row();
     for (int64_t l = 0; l < n; l += kLanes<T>) store(h + l, load(a_.unary + at * n + l));
     for (int r = 0; r < a_.shape.connectivity; ++r) {
@@ -105,10 +106,7 @@ class Lines {
       }
       int32_t& label = a_.labels[at];
       const T lowest = row_min(costs, n);
-      if (costs[label] != lowest) {
-        label = 0;
-        while (label + 1 < a_.shape.labels && costs[label] != lowest) ++label;
-      }
+      if (costs[label] != lowest) label = first_minimum(costs, a_.shape.labels, n);
       next = label;
     }
   }

@@ -5,8 +5,20 @@
 
 #include "core/directions.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/simd.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
+
+/// core::direction() as a table: a constant of a function would be built on the stack at every
+/// call.
+struct DirectionTable {
+  core::Direction at[core::kMaxDirections];
+
+  constexpr DirectionTable() : at() {
+    for (int r = 0; r < core::kMaxDirections; ++r) at[r] = core::direction(r);
+  }
+};
+inline constexpr DirectionTable kDirections;
 
 /// The neighbours of one node that are inside the image.
 struct Neighbours {
@@ -16,7 +28,7 @@ struct Neighbours {
 
   Neighbours(const GridShape& s, int64_t y, int64_t x) {
     for (int r = 0; r < s.connectivity; ++r) {
-      const core::Direction d = core::direction(r);
+      const core::Direction d = kDirections.at[r];
       const int64_t ny = y + d.dy, nx = x + d.dx;
       inside[r] = ny >= 0 && ny < s.height && nx >= 0 && nx < s.width;
       offset[r] = d.dy * s.width + d.dx;
@@ -38,7 +50,9 @@ inline void add_edge_costs(const Args& a, const Neighbours& near, int64_t pixel,
           ? a.weights.scale
           : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
   const T* v = (theirs ? a.table : a.table_t) + label * a.shape.stride;
-  for (int64_t l = 0; l < a.shape.stride; ++l) row[l] += w * v[l];
+  const Vec<T> weight = splat<T>(w);
+  for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>)
+    store(row + l, load(row + l) + weight * load(v + l));
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA
