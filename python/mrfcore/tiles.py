@@ -68,7 +68,7 @@ def minimize_tiled(
     progress: Callable[[int, int], object] | None = None,
     solver: str = "trwp",
     connectivity: int = 4,
-    iterations: int = 50,
+    iterations: int | None = None,
     lower_bound: bool = False,
     tolerance: float | None = None,
     gap_tolerance: float | None = None,
@@ -103,7 +103,7 @@ def minimize_tiled(
         progress: called as progress(windows solved, windows in all) after each.
         solver: as for `minimize`.
         connectivity: as for `minimize`.
-        iterations: as for `minimize`, of every window.
+        iterations: as for `minimize`, of every window; None: as `minimize` chooses for it.
         lower_bound: compute a lower bound on the energy of any labelling of the whole image: the
             sum of the tiles' bounds, each without its neighbours, which are solved for that alone.
             Edges between tiles count with the least value of V, so it is weaker than a whole
@@ -130,7 +130,8 @@ def minimize_tiled(
     source = UnarySource(unary, sizes[2], kind)
     edges = WeightSource(weights, sizes[:2], connectivity, kind)
     options = core_options(solver, solver_options)
-    options.iterations = _integer("iterations", iterations)
+    if iterations is not None:
+        options.iterations = _integer("iterations", iterations)
     options.threads = _threads(threads)
     options.lower_bound = _flag("lower_bound", lower_bound)
     needs = Needs(sizes, kind, potential._to_core(), edges.per_edge, connectivity, options)
