@@ -7,7 +7,7 @@ namespace mrfcore {
 
 /// Working memory of a call, any contents, 64-byte aligned; throws std::bad_alloc. The last block
 /// is kept for the next call and offered to the system, which takes its pages when memory runs
-/// short (Linux; elsewhere nothing is kept). Fresh pages are zeroed before use, which takes a third
+/// short (Linux; elsewhere nothing is kept). Fresh pages are zeroed before use, which takes a sixth
 /// of the time of matching a pair.
 class KeptMemory {
  public:
