@@ -11,38 +11,68 @@
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
+/// Labels l, l + 1, ... of a row, in double.
+template <class T>
+inline Vec<double> load_widened(const T* p) {
+  typedef T Narrow __attribute__((vector_size(sizeof(T) * kLanes<double>)));
+  Narrow v;
+  std::memcpy(&v, p, sizeof(v));
+  return __builtin_convertvector(v, Vec<double>);
+}
+
+/// What comes to the head of a scanline.
+struct NoMessage {
+  int64_t stride;
+
+  double lowest() const { return 0.0; }
+  template <class Visit>
+  void each(const Visit& visit) const {
+    for (int64_t l = 0; l < stride; l += kLanes<double>) visit(l, Vec<double>{});
+  }
+};
+
 template <class T>
 struct ChainRule {
+  static constexpr bool kZeroMinimum = false;
   const ChainBoundArgs<T>& args;
   const core::PairGeometry& geometry;
 
-  /// h = rho (theta + all messages) - messages of this pair + dp, and the scanline's constant.
-  void step(int64_t pixel, const double* message, double* h) const {
-    const GridShape& shape = args.shape;
-    const int64_t at = pixel * shape.stride;
-    const double lowest = message == nullptr ? 0.0 : row_min(message, args.plan->stride);
-    double smallest = static_cast<double>(kForbidden<T>) * 64.0;
-    for (int l = 0; l < shape.labels; ++l) {
-      double all = static_cast<double>(args.unary[at + l]);
-      double own = 0.0;
-      if (args.messages != nullptr) {
-        for (int r = 0; r < shape.connectivity; ++r)
-          all += static_cast<double>(args.messages[r][at + l]);
-        own = static_cast<double>(args.messages[2 * args.pair][at + l]) +
-              static_cast<double>(args.messages[2 * args.pair + 1][at + l]);
-      }
-      const double dp = message == nullptr ? 0.0 : message[l] - lowest;
-      h[l] = args.rho * all - own + dp;
-      smallest = h[l] < smallest ? h[l] : smallest;
-    }
-    // The last node adds the minimum over itself; until then only what was subtracted counts.
-    double& total = args.scanline_minimum[scanline(pixel)];
-    total += lowest + (is_last(pixel) ? smallest : 0.0);
+  void prefetch(int64_t pixel) const {
+    const int64_t stride = args.shape.stride;
+    prefetch_rows<T>(pixel, stride, args.unary);
+    for (int r = 0; args.messages != nullptr && r < args.shape.connectivity; ++r)
+      prefetch_rows<T>(pixel, stride, args.messages[r]);
   }
-  void head(int64_t pixel, double* h) const { step(pixel, nullptr, h); }
-  void node(int64_t pixel, const double* message, double* h) const { step(pixel, message, h); }
+  void head(int64_t pixel, double* h) const { node(pixel, NoMessage{args.plan->stride}, h); }
+
+  /// h = rho (theta + all messages) - messages of this pair + dp, and the scanline's constant.
+  template <class Message>
+  void node(int64_t pixel, const Message& message, double* h) const {
+    const int64_t at = pixel * args.shape.stride;
+    const double constant = message.lowest();
+    Vec<double> smallest = splat(kInfinity<double>);
+    message.each([&](int64_t l, Vec<double> raw) {
+      const Vec<double> value = reparametrised(at + l) + (raw - splat(constant));
+      store(h + l, value);
+      smallest = vmin(smallest, value);
+    });
+    // The last node adds the minimum over itself; until then only what was subtracted counts.
+    args.scanline_minimum[scanline(pixel)] +=
+        constant + (is_last(pixel) ? horizontal_min<double>(smallest) : 0.0);
+  }
 
  private:
+  /// rho (theta + all messages) - messages of this pair
+  Vec<double> reparametrised(int64_t at) const {
+    Vec<double> all = load_widened(args.unary + at), own{};
+    if (args.messages != nullptr) {
+      for (int r = 0; r < args.shape.connectivity; ++r)
+        all = all + load_widened(args.messages[r] + at);
+      own = load_widened(args.messages[2 * args.pair] + at) +
+            load_widened(args.messages[2 * args.pair + 1] + at);
+    }
+    return splat(args.rho) * all - own;
+  }
   /// Pair 0 is the horizontal one. (Strides do not tell: both are 1 in an image one pixel wide.)
   bool walks_columns() const { return args.pair == 0; }
   int64_t outer(int64_t pixel) const {

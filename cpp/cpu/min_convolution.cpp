@@ -4,7 +4,7 @@
 #include "cpu/min_convolution.hpp"
 
 #include "cpu/kernels.hpp"
-#include "cpu/register_row.hpp"
+#include "cpu/message.hpp"
 #include "cpu/simd.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
@@ -48,18 +48,16 @@ void doubling_step(const MinConvolutionPlan<T>& plan, int count, const T* in, in
   }
 }
 
-/// Rows that fit the registers.
-template <class T, int NV>
-void truncated_linear_rows(const MinConvolutionPlan<T>& plan, int count, const T* h, const T* w,
-                           T* out) {
-  const FusedAdd<T> add;
-  for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
-    RegisterRow<T, NV> row(h);
-    const Vec<T> cap = splat<T>(lowest_value<T>(row.value) + w[g] * plan.cap);
-    doubling_steps<1>(row, plan.doubling_steps, w[g], add);
-#pragma GCC unroll 8
-    for (int i = 0; i < NV; ++i) store(out + i * kLanes<T>, vmin(row.value[i], cap));
-  }
+/// Rows that fit the registers: true if these do.
+template <class T>
+bool in_registers(const MinConvolutionPlan<T>& plan, int count, const T* h, const T* w, T* out) {
+  return with_vector_count<kRegisterRow<T>>(plan.stride / kLanes<T>, [&]<int NV>() {
+    for (int g = 0; g < count; ++g, h += plan.row(), out += plan.stride) {
+      RegisterMessage<T, NV>(plan, RegisterRow<T, NV>(h), w[g]).each([&](int64_t l, Vec<T> v) {
+        store(out + l, v);
+      });
+    }
+  });
 }
 
 /// min(|l - m|, t): after steps of 1, 2, 4, ... every distance below 2^n is covered; larger ones
@@ -68,8 +66,7 @@ void truncated_linear_rows(const MinConvolutionPlan<T>& plan, int count, const T
 template <class T>
 void truncated_linear(const MinConvolutionPlan<T>& plan, bool, int count, const T* h, const T* w,
                       T* out, T* scratch) {
-  const auto in_registers = [&]<int NV>() { truncated_linear_rows<T, NV>(plan, count, h, w, out); };
-  if (with_vector_count<kRegisterRow>(plan.stride / kLanes<T>, in_registers)) return;
+  if (in_registers(plan, count, h, w, out)) return;
   const int64_t row = plan.row();
   T cap[kGroup];
   for (int g = 0; g < count; ++g) {

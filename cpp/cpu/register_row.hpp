@@ -9,9 +9,11 @@
 
 namespace mrfcore::cpu::MRF_ISA {
 
-/// Longest row, in vectors, whose values fit the registers with room for a step's temporaries, and
-/// the same with a label beside each value.
-inline constexpr int kRegisterRow = MRF_VECTOR_BYTES == 64 ? 8 : 6;
+/// Longest row, in vectors, whose values fit the registers with room for a step's temporaries (256
+/// labels in float with 32 registers; half of that in double, where more would only be more code),
+/// and the same with a label beside each value.
+template <class T>
+inline constexpr int kRegisterRow = MRF_VECTOR_BYTES == 64 ? (sizeof(T) == 4 ? 16 : 8) : 6;
 inline constexpr int kRegisterRowLabelled = MRF_VECTOR_BYTES == 64 ? 8 : 4;
 
 /// Lanes K, K + 1, ... of the two vectors side by side.
@@ -65,7 +67,7 @@ inline V from_above(const V (&row)[NV], int i, V outside) {
 template <class T, int NV>
 inline T lowest_value(const Vec<T> (&value)[NV]) {
   Vec<T> lowest = value[0];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 1; i < NV; ++i) lowest = vmin(lowest, value[i]);
   return horizontal_min<T>(lowest);
 }
@@ -76,22 +78,28 @@ struct RegisterRow {
   static constexpr int kLabels = NV * kLanes<T>;
   Vec<T> value[NV];
 
-  explicit RegisterRow(const T* h) {
-#pragma GCC unroll 8
+  [[gnu::always_inline]] explicit RegisterRow(const T* h) {
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) value[i] = load(h + i * kLanes<T>);
+  }
+  /// a(l) - b(l)
+  template <class A>
+  [[gnu::always_inline]] RegisterRow(const A& a, const T* b) {
+#pragma GCC unroll 16
+    for (int i = 0; i < NV; ++i) value[i] = a(i * kLanes<T>) - load(b + i * kLanes<T>);
   }
 
   /// value(l) = min(value(l), min(value(l - S), value(l + S)) + cost)
   template <int S>
-  void step(Vec<T> cost, const FusedAdd<T>& add) {
+  [[gnu::always_inline]] void step(Vec<T> cost, const FusedAdd<T>& add) {
     const Vec<T> outside = splat(kForbidden<T>);
     Vec<T> next[NV];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) {
       const Vec<T> sides = vmin(from_below<S>(value, i, outside), from_above<S>(value, i, outside));
       next[i] = vmin(value[i], add(sides, cost));
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) value[i] = next[i];
   }
 };
@@ -104,7 +112,7 @@ struct LabelledRow {
   LabelVec<T> label[NV];
 
   explicit LabelledRow(const T* h) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) {
       value[i] = load(h + i * kLanes<T>);
       label[i] = labels_from<T>(i * kLanes<T>);
@@ -120,7 +128,7 @@ struct LabelledRow {
     const Vec<T> outside = splat(kForbidden<T>);
     Vec<T> next[NV];
     LabelVec<T> from[NV];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) {
       const Vec<T> below = add(from_below<S>(value, i, outside), cost);
       const Vec<T> above = add(from_above<S>(value, i, outside), cost);
@@ -130,7 +138,7 @@ struct LabelledRow {
       from[i] = (LabelVec<T>)(above < best) ? from_above<S>(label, i, LabelVec<T>{}) : own;
       next[i] = vmin(above, best);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < NV; ++i) {
       value[i] = next[i];
       label[i] = from[i];
@@ -140,7 +148,8 @@ struct LabelledRow {
 
 /// Steps of S, 2 S, 4 S, ... labels. Steps beyond the row would see nothing.
 template <int S, class Row, class T>
-inline void doubling_steps(Row& row, int steps, T w, const FusedAdd<T>& add) {
+[[gnu::always_inline]] inline void doubling_steps(Row& row, int steps, T w,
+                                                  const FusedAdd<T>& add) {
   if constexpr (S < Row::kLabels) {
     if (steps == 0) return;
     row.template step<S>(splat<T>(w * static_cast<T>(S)), add);

@@ -38,7 +38,7 @@ inline Words pair_products(Words a, Words b) {
 /// Bit i: lanes i differ.
 inline uint32_t differing(Words a, Words b) {
 #if MRF_VECTOR_BYTES == 64
-  return _mm512_cmpneq_epi32_mask((__m512i)a, (__m512i)b);
+  return mask_bits(_mm512_cmpneq_epi32_mask((__m512i)a, (__m512i)b));
 #elif MRF_VECTOR_BYTES == 32
   return 0xffu & ~static_cast<uint32_t>(_mm256_movemask_ps((__m256)(Words)(a == b)));
 #elif defined(__SSE2__)

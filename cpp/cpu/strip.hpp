@@ -30,6 +30,13 @@ struct Strip {
   const core::PairGeometry* geometry;
   int64_t begin, end;  ///< slots
 
+  /// How many steps ahead rows of three volumes are to be asked for.
+  int64_t prefetch_distance(int64_t row_bytes) const {
+    constexpr int64_t kBytesAhead = 6 << 10;  // of 1.5 to 12 KB the best
+    const int64_t steps = kBytesAhead / (3 * row_bytes * (end - begin));
+    return geometry->step * (steps < 1 ? 1 : steps);
+  }
+
   /// Calls visit(StripRun) for all pixels of the strip, predecessors first; last if `reversed`.
   template <class Visit>
   void walk(bool backward, const Visit& visit, bool reversed = false) const {
@@ -84,12 +91,17 @@ struct StripPlan {
   int64_t width;
 
   StripPlan(const core::PairGeometry& g, int64_t row_bytes) : geometry(g) {
-    // Three volumes (sum and two messages) of the strip should stay in a core's share of cache
-    // between both ways.
-    constexpr int64_t kCacheBytes = int64_t{2} << 20;
+    // Three volumes (sum and two messages) of the strip should stay in the second-level cache
+    // between both ways. Where even a few scanlines do not fit (the third level has to do): enough
+    // of them for the loads of a row of nodes to be worth opening a page of memory for, and for
+    // their dependent chains to overlap.
+    constexpr int64_t kCacheBytes = int64_t{1} << 20, kRowBytes = 1536, kMost = 32;
     const int64_t fitting = kCacheBytes / (3 * row_bytes * (g.outer_n > 0 ? g.outer_n : 1));
-    const int64_t groups = fitting / kGroup;
-    width = kGroup * (groups < 1 ? 1 : (groups > 8 ? 8 : groups));
+    const int64_t least = kGroup * ((kRowBytes / row_bytes + kGroup - 1) / kGroup);
+    width = fitting / kGroup * kGroup;
+    if (width < least) width = least < 2 * kGroup ? least : 2 * kGroup;
+    if (width < 2) width = 2;
+    if (width > kMost) width = kMost;
   }
   int64_t count() const { return (geometry.slots() + width - 1) / width; }
   Strip at(int64_t index) const {

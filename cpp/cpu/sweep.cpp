@@ -9,47 +9,53 @@
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
-/// Minimum-free message: what Eq 3.5 stores.
-template <class T>
-struct Normalised {
-  const T* raw;
-  Vec<T> lowest;
-  Normalised(const T* row, int64_t stride) : raw(row), lowest(splat<T>(row_min(row, stride))) {}
-  Vec<T> at(int64_t l) const { return load(raw + l) - lowest; }
-};
-
-/// (1 - damping) new + damping old; exactly `fresh` when damping is 0.
-template <class T>
-inline Vec<T> damp(Vec<T> fresh, Vec<T> old, Vec<T> damping) {
-  return fresh + damping * (old - fresh);
+/// visit(l, minimum-free message): what Eq 3.5 stores.
+template <class T, class Message, class Visit>
+inline void each_normalised(const Message& message, const Visit& visit) {
+  const Vec<T> lowest = splat<T>(message.lowest());
+  message.each([&](int64_t l, Vec<T> raw) { visit(l, raw - lowest); });
 }
+
+/// (1 - damping) new + damping old.
+template <class T>
+struct Damping {
+  Vec<T> share;
+  bool active;
+
+  explicit Damping(T damping) : share(splat<T>(damping)), active(damping != T(0)) {}
+  Vec<T> operator()(Vec<T> fresh, Vec<T> old) const {
+    return active ? fresh + share * (old - fresh) : fresh;
+  }
+};
 
 /// Eq 3.10: h = rho (theta + all messages) - message of the opposite direction.
 template <class T>
 struct TrwpRule {
-  static constexpr bool kMinimumOfState = false;
+  static constexpr bool kZeroMinimum = false;
   int64_t stride;
   T* sum;
   T* own;
   const T* other;
-  Vec<T> rho, damping;
+  Vec<T> rho;
+  Damping<T> damping;
 
+  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, sum, own, other); }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>)
       store(h + l, rho * load(sum + at + l) - load(other + at + l));
   }
-  void node(int64_t pixel, const T* message, T* h) const {
+  template <class Message>
+  void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
-    const Normalised<T> fresh(message, stride);
-    for (int64_t l = 0; l < stride; l += kLanes<T>) {
+    each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
       const Vec<T> old = load(own + at + l);
-      const Vec<T> m = damp<T>(fresh.at(l), old, damping);
+      const Vec<T> m = damping(fresh, old);
       const Vec<T> s = load(sum + at + l) + (m - old);
       store(own + at + l, m);
       store(sum + at + l, s);
       store(h + l, rho * s - load(other + at + l));
-    }
+    });
   }
 };
 
@@ -57,14 +63,15 @@ struct TrwpRule {
 /// computed here and left for the second direction.
 template <class T>
 struct IsgmrForwardRule {
-  static constexpr bool kMinimumOfState = false;
+  static constexpr bool kZeroMinimum = false;
   int64_t stride;
   const T* sum;
   T* own;
   const T* other;
   T* cavity;
-  Vec<T> damping;
+  Damping<T> damping;
 
+  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, sum, own, other, cavity); }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>) {
@@ -73,17 +80,17 @@ struct IsgmrForwardRule {
       store(h + l, c);
     }
   }
-  void node(int64_t pixel, const T* message, T* h) const {
+  template <class Message>
+  void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
-    const Normalised<T> fresh(message, stride);
-    for (int64_t l = 0; l < stride; l += kLanes<T>) {
+    each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
       const Vec<T> old = load(own + at + l);
       const Vec<T> c = load(sum + at + l) - old - load(other + at + l);
-      const Vec<T> m = damp<T>(fresh.at(l), old, damping);
+      const Vec<T> m = damping(fresh, old);
       store(cavity + at + l, c);
       store(own + at + l, m);
       store(h + l, c + m);
-    }
+    });
   }
 };
 
@@ -91,12 +98,13 @@ struct IsgmrForwardRule {
 /// is damped).
 template <class T>
 struct IsgmrBackwardRule {
-  static constexpr bool kMinimumOfState = false;
+  static constexpr bool kZeroMinimum = false;
   int64_t stride;
   T* own;
   const T* cavity;
-  Vec<T> damping;
+  Damping<T> damping;
 
+  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, own, cavity); }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>) {
@@ -104,15 +112,15 @@ struct IsgmrBackwardRule {
       store(own + at + l, Vec<T>{});
     }
   }
-  void node(int64_t pixel, const T* message, T* h) const {
+  template <class Message>
+  void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
-    const Normalised<T> fresh(message, stride);
-    for (int64_t l = 0; l < stride; l += kLanes<T>) {
+    each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
       const Vec<T> c = load(cavity + at + l);
-      const Vec<T> m = damp<T>(fresh.at(l), load(own + at + l), damping);
+      const Vec<T> m = damping(fresh, load(own + at + l));
       store(own + at + l, m);
       store(h + l, c + m);
-    }
+    });
   }
 };
 
@@ -122,34 +130,33 @@ struct IsgmrBackwardRule {
 /// what is kept are L_r less their minima, which the next iteration does not need.
 template <class T>
 struct SgmRule {
-  static constexpr bool kMinimumOfState = true;
+  static constexpr bool kZeroMinimum = true;  ///< of what is left in h
   int64_t stride;
   const T* unary;
   T* sum;
   const T* head_row;
   bool relative;
 
+  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, unary, sum); }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
-    const T* first = head_row != nullptr ? head_row : unary + at;
-    for (int64_t l = 0; l < stride; l += kLanes<T>) store(h + l, load(first + l));
-    keep(at, h);
+    keep(at, StoredMessage<T>(head_row != nullptr ? head_row : unary + at, stride), h);
   }
-  void node(int64_t pixel, const T* message, T* h) const {
+  template <class Message>
+  void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
-    for (int64_t l = 0; l < stride; l += kLanes<T>)
-      store(h + l, load(unary + at + l) + load(message + l));
-    keep(at, h);
+    keep(at, message.map(h, [&](int64_t l, Vec<T> raw) { return load(unary + at + l) + raw; }), h);
   }
 
-  /// h holds L_r: add it to the sum, and leave it less its minimum for the next node.
-  void keep(int64_t at, T* h) const {
-    const Vec<T> lowest = splat<T>(row_min(h, stride));
-    for (int64_t l = 0; l < stride; l += kLanes<T>) {
-      const Vec<T> path = load(h + l), rest = path - lowest;
+  /// Adds L_r to the sum, and leaves it less its minimum for the next node.
+  template <class Path>
+  void keep(int64_t at, const Path& path, T* h) const {
+    const Vec<T> lowest = splat<T>(path.lowest());
+    path.each([&](int64_t l, Vec<T> value) {
+      const Vec<T> rest = value - lowest;
       store(h + l, rest);
-      store(sum + at + l, load(sum + at + l) + (relative ? rest : path));
-    }
+      store(sum + at + l, load(sum + at + l) + (relative ? rest : value));
+    });
   }
 };
 
@@ -203,7 +210,8 @@ template <class T>
 void sweep_pair(const SweepArgs<T>& a) {
   const SweepContext<T> context(a);
   const int64_t n = a.shape.stride;
-  const Vec<T> rho = splat<T>(a.rho), damping = splat<T>(a.damping);
+  const Vec<T> rho = splat<T>(a.rho);
+  const Damping<T> damping(a.damping);
   switch (a.rule) {
     case SweepRule::SGM: {
       const SgmRule<T> rule{n, a.unary, a.sum, a.head_row, a.relative};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cpu/control.hpp"
+#include "cpu/message.hpp"
 #include "cpu/min_convolution.hpp"
 #include "cpu/scratch.hpp"
 #include "cpu/strip.hpp"
@@ -51,51 +52,125 @@ struct ArgminRecord {
   }
 };
 
-/// Walks one strip one way: the only scanline loop of the forward passes.
+/// For a rule's prefetch(): asks for rows that a later node will read. A hardware prefetcher
+/// follows a scanline but not the jumps from row to row of a strip that runs down the image.
+template <class T, class... Volumes>
+inline void prefetch_rows(int64_t pixel, int64_t stride, const Volumes*... volumes) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t at = pixel * stride, end = at + stride; at < end; at += kLine) {
+    (__builtin_prefetch(volumes + at, 1), ...);
+  }
+}
+
+/// Convolves a few nodes' messages at once, through memory: any potential.
+template <class T, class Rule, class Record>
+struct StoredStep {
+  const MinConvolutionPlan<T>& plan;
+  const StripWeights<T>& weights;
+  StripBuffers<T>& buffers;
+  const Record& record;
+  bool backward;
+  Control* control;
+  MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
+  ArgminConvolutionFn<T> convolve_argmin = argmin_convolution<T>(plan.kind);
+
+  void operator()(const Rule& rule, const StripRun& run, int64_t ahead) const {
+    // A long strip of L^2 minima may take seconds: stop between its rows, too.
+    if (slow() && should_stop(control)) return;
+    for (int64_t i = 0; i < run.count; i += kGroup) {
+      const int count = static_cast<int>(run.count - i < kGroup ? run.count - i : kGroup);
+      for (int g = 0; g < count; ++g) rule.prefetch(run.pixel(i + g) + ahead);
+      group(rule, run, i, count);
+    }
+  }
+
+ private:
+  bool slow() const {
+    return plan.kind == MinConvolutionKind::Table || plan.kind == MinConvolutionKind::SoftTable;
+  }
+  void group(const Rule& rule, const StripRun& run, int64_t i, int count) const {
+    T w[kGroup];
+    T* h = buffers.h(run.slot + i);
+    for (int g = 0; g < count; ++g) w[g] = weights.of(run.owner(i + g));
+    if constexpr (Record::kActive) {
+      convolve_argmin(plan, backward, count, h, w, buffers.message, buffers.index, buffers.scratch);
+    } else {
+      convolve(plan, backward, count, h, w, buffers.message, buffers.scratch);
+    }
+    for (int g = 0; g < count; ++g) {
+      const int64_t pixel = run.pixel(i + g);
+      const T* message = buffers.message + g * plan.stride;
+      rule.node(pixel, StoredMessage<T>(message, plan.stride), h + g * plan.row());
+      if constexpr (Record::kActive) {
+        record.keep(pixel, buffers.index + g * plan.stride);
+        record.keep_minimum(pixel, rule.kZeroMinimum ? h + g * plan.row() : message, plan.stride);
+      }
+    }
+  }
+};
+
+/// One node after the other, from registers to registers: rows of NV vectors, potentials of
+/// convolves_in_registers(). The nodes of a run are independent of each other, so the processor
+/// works on several at a time.
+template <class T, class Rule, int NV>
+struct RegisterStep {
+  const MinConvolutionPlan<T>& plan;
+  const StripWeights<T>& weights;
+  StripBuffers<T>& buffers;
+
+  // By value: what lies in locals need not be read again after every store.
+  void operator()(const Rule rule, const StripRun run, int64_t ahead) const {
+    const MinConvolutionPlan<T> potential = plan;
+    for (int64_t i = 0; i < run.count; ++i) {
+      const int64_t pixel = run.pixel(i);
+      T* h = buffers.h(run.slot + i);
+      const T w = weights.of(run.owner(i));
+      rule.prefetch(pixel + ahead);
+      const RegisterRow<T, NV> row(h);
+      if constexpr (Rule::kZeroMinimum) {
+        rule.node(pixel, RegisterMessage<T, NV>(potential, row, T(0), w), h);
+      } else {
+        rule.node(pixel, RegisterMessage<T, NV>(potential, row, w), h);
+      }
+    }
+  }
+};
+
+/// The only scanline loop of the forward passes.
+template <class T, class Rule, class Step, class Record>
+void walk_strip(const Strip& strip, bool backward, const Rule& rule, const Step& step,
+                StripBuffers<T>& buffers, const Record& record, int64_t stride) {
+  const int64_t rows_ahead = strip.prefetch_distance(stride * static_cast<int64_t>(sizeof(T)));
+  strip.walk(backward, [&](const StripRun& run) {
+    if (run.linked) return step(rule, run, -rows_ahead * run.predecessor_offset);
+    for (int64_t i = 0; i < run.count; ++i) {
+      T* h = buffers.h(run.slot + i);
+      rule.head(run.pixel(i), h);
+      if constexpr (Record::kActive) {
+        if (rule.kZeroMinimum) record.keep_minimum(run.pixel(i), h, stride);
+      }
+    }
+  });
+}
+
+/// Walks one strip one way.
 template <class T, class Rule, class Record>
 void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
                  const MinConvolutionPlan<T>& plan, const StripWeights<T>& weights,
                  StripBuffers<T>& buffers, const Record& record, Control* control) {
-  const MinConvolutionFn<T> convolve = min_convolution<T>(plan.kind);
-  const ArgminConvolutionFn<T> convolve_argmin = argmin_convolution<T>(plan.kind);
-  T w[kGroup];
-  // A long strip of L^2 minima may take seconds: stop between its rows, too.
-  const bool slow =
-      plan.kind == MinConvolutionKind::Table || plan.kind == MinConvolutionKind::SoftTable;
-  strip.walk(backward, [&](const StripRun& run) {
-    if (slow && should_stop(control)) return;
-    if (!run.linked) {
-      for (int64_t i = 0; i < run.count; ++i) {
-        T* h = buffers.h(run.slot + i);
-        rule.head(run.pixel(i), h);
-        if constexpr (Record::kActive) {
-          if (rule.kMinimumOfState) record.keep_minimum(run.pixel(i), h, plan.stride);
-        }
-      }
+  if constexpr (!Record::kActive) {
+    const auto in_registers = [&]<int NV>() {
+      walk_strip(strip, backward, rule, RegisterStep<T, Rule, NV>{plan, weights, buffers}, buffers,
+                 record, plan.stride);
+    };
+    if (convolves_in_registers(plan.kind) &&
+        with_vector_count<kRegisterRow<T>>(plan.stride / kLanes<T>, in_registers)) {
       return;
     }
-    for (int64_t i = 0; i < run.count; i += kGroup) {
-      const int count = static_cast<int>(run.count - i < kGroup ? run.count - i : kGroup);
-      T* h = buffers.h(run.slot + i);
-      for (int g = 0; g < count; ++g) w[g] = weights.of(run.owner(i + g));
-      if constexpr (Record::kActive) {
-        convolve_argmin(plan, backward, count, h, w, buffers.message, buffers.index,
-                        buffers.scratch);
-      } else {
-        convolve(plan, backward, count, h, w, buffers.message, buffers.scratch);
-      }
-      for (int g = 0; g < count; ++g) {
-        const int64_t pixel = run.pixel(i + g);
-        const T* message = buffers.message + g * plan.stride;
-        rule.node(pixel, message, h + g * plan.row());
-        if constexpr (Record::kActive) {
-          record.keep(pixel, buffers.index + g * plan.stride);
-          record.keep_minimum(pixel, rule.kMinimumOfState ? h + g * plan.row() : message,
-                              plan.stride);
-        }
-      }
-    }
-  });
+  }
+  walk_strip(strip, backward, rule,
+             StoredStep<T, Rule, Record>{plan, weights, buffers, record, backward, control},
+             buffers, record, plan.stride);
 }
 
 }  // namespace mrfcore::cpu::MRF_ISA

@@ -4,6 +4,7 @@
 // keeps the sequential result to the bit.
 #include "core/scanline.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/message.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/row_pipeline.hpp"
@@ -33,48 +34,69 @@ struct NodeBuffers {
   }
 };
 
+/// One pass over the nodes; Row convolves and stores the messages of one.
 template <class T>
 class Pass {
  public:
-  Pass(const TrwsArgs<T>& args)
+  explicit Pass(const TrwsArgs<T>& args)
       : a(args),
-        convolve(min_convolution<T>(args.plan->kind)),
         gamma(T(1) / static_cast<T>(core::pairs_inside(args.shape.connectivity, args.shape.height,
                                                        args.shape.width))) {}
 
-  /// Sends the messages of one node to the neighbours ahead (behind in the backward pass); returns
-  /// what was subtracted.
-  double node(int64_t y, int64_t x, NodeBuffers<T>& b) const {
-    const int64_t pixel = y * a.shape.width + x;
-    const Neighbours near(a.shape, y, x);
-    T constant = add_incoming(pixel, b.sum);
-    double bound = static_cast<double>(constant);
-    int directions[kGroup];
-    T w[kGroup];
-    int count = 0;
-    for (int r = a.backward ? 1 : 0; r < a.shape.connectivity; r += 2) {
-      if (!near.inside[r]) continue;
-      const int64_t owner = a.backward ? pixel + near.offset[r] : pixel;
-      w[count] =
-          a.weights.per_edge == nullptr
-              ? a.weights.scale
-              : a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
-      fill_h(a.messages[core::opposite(r)] + pixel * a.shape.stride, b.sum,
-             b.h + count * a.plan->row());
-      directions[count++] = r;
-      if (count == kGroup) {
-        bound += send(pixel, near, directions, w, count, b);
-        count = 0;
-      }
+  /// Columns begin..end-1 of row y, counted from where the pass starts; returns what was
+  /// subtracted.
+  double columns(int64_t y, int64_t begin, int64_t end, NodeBuffers<T>& b) const {
+    double bound = 0.0;
+    const auto each = [&](const auto& sender) {
+      for (int64_t x = begin; x < end; ++x)
+        bound += node(y, a.backward ? a.shape.width - 1 - x : x, b, sender);
+    };
+    const auto in_registers = [&]<int NV>() { each(RegisterSender<NV>{*this}); };
+    if (!convolves_in_registers(a.plan->kind) ||
+        !with_vector_count<kRegisterRow<T>>(a.shape.stride / kLanes<T>, in_registers)) {
+      each(StoredSender{*this, min_convolution<T>(a.plan->kind), b});
     }
-    if (count > 0) bound += send(pixel, near, directions, w, count, b);
     return bound;
   }
 
  private:
+  /// An edge to a neighbour that has its turn later.
+  struct Edge {
+    const T* reverse;  ///< what came the other way
+    T* out;
+    T w;
+  };
+
+  /// Sends the messages of one node to the neighbours ahead (behind in the backward pass).
+  template <class Sender>
+  double node(int64_t y, int64_t x, NodeBuffers<T>& b, const Sender& sender) const {
+    const int64_t pixel = y * a.shape.width + x, at = pixel * a.shape.stride;
+    const Neighbours near(a.shape, y, x);
+    double bound = static_cast<double>(add_incoming(at, b.sum));
+    Edge edges[kGroup];
+    int count = 0;
+    for (int r = a.backward ? 1 : 0; r < a.shape.connectivity; r += 2) {
+      if (!near.inside[r]) continue;
+      edges[count++] = {a.messages[core::opposite(r)] + at,
+                        a.messages[r] + at + near.offset[r] * a.shape.stride,
+                        weight(r, a.backward ? pixel + near.offset[r] : pixel)};
+      if (count == kGroup) {
+        bound += sender(edges, count, b.sum);
+        count = 0;
+      }
+    }
+    return bound + (count > 0 ? sender(edges, count, b.sum) : 0.0);
+  }
+
+  T weight(int r, int64_t owner) const {
+    if (a.weights.per_edge == nullptr) return a.weights.scale;
+    return a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
+  }
+
   /// b = theta + incoming messages; in the backward pass minus its minimum, which is returned.
-  T add_incoming(int64_t pixel, T* sum) const {
-    const int64_t n = a.shape.stride, at = pixel * n;
+  T add_incoming(int64_t at, T* sum) const {
+    const int64_t n = a.shape.stride;
+    Vec<T> lowest = splat(kInfinity<T>);
     for (int64_t l = 0; l < n; l += kLanes<T>) {
       Vec<T> s = load(a.unary + at + l);
       // From behind, then from ahead: the order of the benchmark code that made the published
@@ -82,35 +104,67 @@ class Pass {
       for (int r = 0; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
       for (int r = 1; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
       store(sum + l, s);
+      lowest = vmin(lowest, s);
     }
-    for (int64_t l = a.shape.labels; l < n; ++l) sum[l] = kForbidden<T>;
     if (!a.backward) return T(0);  // messages lose their minimum anyway
-    const T lowest = row_min(sum, n);
-    for (int64_t l = 0; l < n; l += kLanes<T>) store(sum + l, load(sum + l) - splat<T>(lowest));
-    return lowest;
-  }
-  void fill_h(const T* reverse, const T* sum, T* h) const {
-    for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>) {
-      store(h + l, splat<T>(gamma) * load(sum + l) - load(reverse + l));
-    }
-  }
-  double send(int64_t pixel, const Neighbours& near, const int* directions, const T* w, int count,
-              NodeBuffers<T>& b) const {
-    convolve(*a.plan, a.backward, count, b.h, w, b.message, b.scratch);
-    double bound = 0.0;
-    for (int g = 0; g < count; ++g) {
-      const T* raw = b.message + g * a.plan->stride;
-      const T lowest = row_min(raw, a.plan->stride);
-      T* out = a.messages[directions[g]] + (pixel + near.offset[directions[g]]) * a.shape.stride;
-      for (int64_t l = 0; l < a.shape.stride; l += kLanes<T>)
-        store(out + l, load(raw + l) - splat<T>(lowest));
-      bound += static_cast<double>(lowest);
-    }
-    return bound;
+    const T constant = horizontal_min<T>(lowest);
+    for (int64_t l = 0; l < n; l += kLanes<T>) store(sum + l, load(sum + l) - splat<T>(constant));
+    return constant;
   }
 
+  /// What an edge's reverse message is subtracted from, before it is convolved (Eq 2.43).
+  Vec<T> share(const T* sum, int64_t l) const { return splat<T>(gamma) * load(sum + l); }
+
+  template <class Message>
+  static double store_normalised(const Message& message, T* out) {
+    const T lowest = message.lowest();
+    message.each([&](int64_t l, Vec<T> raw) { store(out + l, raw - splat<T>(lowest)); });
+    return static_cast<double>(lowest);
+  }
+
+  /// Any potential.
+  struct StoredSender {
+    const Pass& pass;
+    MinConvolutionFn<T> convolve;
+    const NodeBuffers<T>& b;
+
+    double operator()(const Edge* edges, int count, const T* sum) const {
+      const MinConvolutionPlan<T>& plan = *pass.a.plan;
+      T w[kGroup];
+      for (int g = 0; g < count; ++g) {
+        T* h = b.h + g * plan.row();
+        for (int64_t l = 0; l < plan.stride; l += kLanes<T>)
+          store(h + l, pass.share(sum, l) - load(edges[g].reverse + l));
+        w[g] = edges[g].w;
+      }
+      convolve(plan, pass.a.backward, count, b.h, w, b.message, b.scratch);
+      double bound = 0.0;
+      for (int g = 0; g < count; ++g) {
+        bound += store_normalised(StoredMessage<T>(b.message + g * plan.stride, plan.stride),
+                                  edges[g].out);
+      }
+      return bound;
+    }
+  };
+
+  /// Rows of NV vectors, potentials of convolves_in_registers().
+  template <int NV>
+  struct RegisterSender {
+    const Pass& pass;
+
+    double operator()(const Edge* edges, int count, const T* sum) const {
+      double bound = 0.0;
+      for (int g = 0; g < count; ++g) {
+        const auto share = [&](int64_t l) { return pass.share(sum, l); };
+        const RegisterRow<T, NV> h(share, edges[g].reverse);
+        bound +=
+            store_normalised(RegisterMessage<T, NV>(*pass.a.plan, h, edges[g].w), edges[g].out);
+      }
+      return bound;
+    }
+  };
+
   const TrwsArgs<T>& a;
-  MinConvolutionFn<T> convolve;
   /// One over the most neighbours that a node has ahead, at every node: only a few border nodes
   /// have a larger 1 / max(ahead, behind) (Kolmogorov 2006), and the published energies use the
   /// same one.
@@ -125,9 +179,7 @@ void trws_pass(const TrwsArgs<T>& a) {
   row_pipeline(a.shape, a.backward, a.threads, a.control, [&](ThreadMemory& memory) {
     return [&pass, &a, buffers = NodeBuffers<T>(memory, *a.plan)](int64_t y, int64_t begin,
                                                                   int64_t end) mutable {
-      double bound = 0.0;
-      for (int64_t x = begin; x < end; ++x)
-        bound += pass.node(y, a.backward ? a.shape.width - 1 - x : x, buffers);
+      const double bound = pass.columns(y, begin, end, buffers);
       if (a.row_bound != nullptr) a.row_bound[y] += bound;
     };
   });
