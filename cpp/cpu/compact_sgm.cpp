@@ -100,12 +100,12 @@ class SgmMatcher {
     SgmBuffers<T, Sum>& buffers = buffers_[me];
     Winners(a_, buffers.rows).prepare();
     for (const bool meets : {false, true}) {
-      if (threads == 1) {
+      if (threads == 1) {  // perhaps in a team of the caller's, which must not be waited for
         for (const int pass : {0, 1}) run_part(part(pass, meets), buffers, 0, 1);
-      } else {
-        const int pass = static_cast<int>(me % 2);
-        run_part(part(pass, meets), buffers, me / 2, (threads + 1 - pass) / 2);
+        continue;
       }
+      const int pass = static_cast<int>(me % 2);
+      run_part(part(pass, meets), buffers, me / 2, (threads + 1 - pass) / 2);
       finish_stores();
 #pragma omp barrier
     }

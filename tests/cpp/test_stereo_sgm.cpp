@@ -361,6 +361,18 @@ TEST(StereoSgm, Batches) {
   EXPECT_EQ(labels, expected);
 }
 
+/// Calls of one thread know nothing of the team around them, whose threads make 3, 2, 2 and 2.
+TEST(StereoSgm, CallsFromParallelRegions) {
+  const Pair pair = noisy_pair(9, 40, 1, 16);
+  StereoSgmOptions o = census(20);
+  o.costs.threads = 1;
+  const std::vector<int32_t> expected = plain(pair, o).labels;
+  std::vector<int> same(9, 0);
+#pragma omp parallel for num_threads(4)
+  for (size_t i = 0; i < same.size(); ++i) same[i] = found(pair, o).labels == expected;
+  EXPECT_EQ(same, std::vector<int>(9, 1));
+}
+
 TEST(StereoSgm, StopsWhenAsked) {
   constexpr int64_t kItems = 100;  // takes longer than the 50 ms after which callers are asked
   Pair pair = noisy_pair(300, 500, 1, 14);
