@@ -185,7 +185,10 @@ def test_demo_compares_all_solvers(tmp_path, capsys) -> None:
     bound = max(fact["lower_bound"] for fact in facts.values() if fact["lower_bound"])
     for fact in facts.values():
         if fact["energy"] is not None:
-            assert bound <= fact["energy"] == fact["trace"]["energy"][-1]
+            # TRWP polishes its labels after the last iteration that the trace has seen.
+            last = fact["trace"]["energy"][-1]
+            assert bound <= fact["energy"] <= last
+            assert fact["solver"].startswith("TRWP") or fact["energy"] == last
             assert fact["above_bound"] == pytest.approx((fact["energy"] - bound) / bound)
     assert facts["TRW-S"]["energy"] < facts["SGM"]["energy"]
     errors = {name: fact["errors"]["nonocc"]["bad_1"] for name, fact in facts.items()}
