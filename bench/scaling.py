@@ -137,12 +137,9 @@ def finish(found: list[dict[str, Any]], folder: Path) -> None:
         xlabel="pixels", ylabel="ns per pixel and iteration", title="16 labels, truncated linear"
     )
     axes["labels"].set(xlabel="labels", title="TRWP, 128 x 256 pixels")
-    low, high = axes["labels"].get_ylim()
-    x = np.array(LABELS, float)
-    line = axes["labels"].lines[0].get_ydata()[-1] if axes["labels"].lines else 1.0
-    last = axes["labels"].lines[0].get_xdata()[-1] if axes["labels"].lines else x[-1]
-    axes["labels"].plot(x, line * x / last, ":", color="grey", label="proportional")
-    axes["labels"].set_ylim(low, high)
+    if axes["labels"].lines:
+        x, y = (np.asarray(v, float) for v in axes["labels"].lines[0].get_data())
+        axes["labels"].plot(x, y[-1] * x / x[-1], ":", color="grey", label="proportional")
     axes["pixels"].set_ylim(
         bottom=axes["pixels"].get_ylim()[0] / 2, top=axes["pixels"].get_ylim()[1] * 2
     )
