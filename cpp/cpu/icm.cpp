@@ -24,7 +24,9 @@ void conditioned_costs(const IcmArgs<T>& a, int64_t y, int64_t x, T* row) {
   const GridShape& s = a.shape;
   const int64_t pixel = y * s.width + x;
   const Neighbours near(s, y, x);
-  for (int64_t l = 0; l < s.stride; ++l) row[l] = a.unary[pixel * s.stride + l];
+  // Whole vectors: they are loaded as such, and a load waits for stores of other widths.
+  for (int64_t l = 0; l < s.stride; l += kLanes<T>)
+    store(row + l, load(a.unary + pixel * s.stride + l));
   for (int r = 0; r < s.connectivity; ++r) {
     if (near.inside[r]) add_edge_costs(a, near, pixel, r, a.labels[pixel + near.offset[r]], row);
   }

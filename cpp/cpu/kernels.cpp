@@ -19,6 +19,8 @@ void trws_labels(const LabellingArgs<T>&);
 template <class T>
 void gather(const GatherArgs<T>&);
 template <class T>
+void feed_back(const FeedBackArgs<T>&);
+template <class T>
 void mean_field_step(const MeanFieldArgs<T>&);
 template <class T>
 void mean_field_adjoint(const MeanFieldAdjointArgs<T>&);
@@ -29,10 +31,10 @@ void minimize_lines(const LineArgs<T>&);
 
 template <class T>
 const Kernels<T>& kernels() {
-  static constexpr Kernels<T> kTable{kLanes<T>,      sweep_pair<T>,      adjoint_pair<T>,
-                                     chain_bound<T>, trws_pass<T>,       trws_labels<T>,
-                                     gather<T>,      mean_field_step<T>, mean_field_adjoint<T>,
-                                     icm_sweep<T>,   minimize_lines<T>};
+  static constexpr Kernels<T> kTable{
+      kLanes<T>,          sweep_pair<T>,         adjoint_pair<T>, chain_bound<T>,
+      trws_pass<T>,       trws_labels<T>,        gather<T>,       feed_back<T>,
+      mean_field_step<T>, mean_field_adjoint<T>, icm_sweep<T>,    minimize_lines<T>};
   return kTable;
 }
 

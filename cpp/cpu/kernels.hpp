@@ -242,6 +242,18 @@ struct GatherArgs {
   Control* control;
 };
 
+/// unary = share (sum - its minimum over labels), forbidden labels as they are.
+template <class T>
+struct FeedBackArgs {
+  GridShape shape;
+  const T* sum;
+  T share;
+  T* unary;
+  void* minima;  ///< of the sums, as in ArgminTape; null: nothing is kept
+  int threads;
+  Control* control;
+};
+
 template <class T>
 struct MeanFieldArgs {
   GridShape shape;
@@ -296,6 +308,7 @@ struct Kernels {
   void (*trws_pass)(const TrwsArgs<T>&);
   void (*trws_labels)(const LabellingArgs<T>&);
   void (*gather)(const GatherArgs<T>&);
+  void (*feed_back)(const FeedBackArgs<T>&);
   void (*mean_field_step)(const MeanFieldArgs<T>&);
   void (*mean_field_adjoint)(const MeanFieldAdjointArgs<T>&);
   void (*icm_sweep)(const IcmArgs<T>&);

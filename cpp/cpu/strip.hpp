@@ -90,18 +90,18 @@ struct StripPlan {
   const core::PairGeometry& geometry;
   int64_t width;
 
-  StripPlan(const core::PairGeometry& g, int64_t row_bytes) : geometry(g) {
+  /// Widths are multiples of `group`, the nodes that are worked on together.
+  StripPlan(const core::PairGeometry& g, int64_t row_bytes, int64_t group = kGroup) : geometry(g) {
     // Three volumes (sum and two messages) of the strip should stay in the second-level cache
     // between both ways. Where even a few scanlines do not fit (the third level has to do): enough
-    // of them for the loads of a row of nodes to be worth opening a page of memory for, and for
-    // their dependent chains to overlap.
-    constexpr int64_t kCacheBytes = int64_t{1} << 20, kRowBytes = 1536, kMost = 32;
+    // of them for a row of nodes to be worth opening a page of memory for, and for their dependent
+    // chains to overlap.
+    constexpr int64_t kCacheBytes = int64_t{1} << 20, kRowBytes = 1536, kFew = 8, kMost = 32;
     const int64_t fitting = kCacheBytes / (3 * row_bytes * (g.outer_n > 0 ? g.outer_n : 1));
-    const int64_t least = kGroup * ((kRowBytes / row_bytes + kGroup - 1) / kGroup);
-    width = fitting / kGroup * kGroup;
-    if (width < least) width = least < 2 * kGroup ? least : 2 * kGroup;
-    if (width < 2) width = 2;
-    if (width > kMost) width = kMost;
+    const int64_t worthwhile = kRowBytes / row_bytes;
+    const int64_t least = worthwhile < kFew ? worthwhile : kFew;
+    width = fitting < least ? least : (fitting < kMost ? fitting : kMost);
+    width = width < group ? group : width / group * group;
   }
   int64_t count() const { return (geometry.slots() + width - 1) / width; }
   Strip at(int64_t index) const {

@@ -190,7 +190,8 @@ struct SweepContext {
   template <class Forward, class Backward, class Record>
   void run(const Forward& forward, const Backward& backward, const Record& forward_record,
            const Record& backward_record) const {
-    const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)));
+    const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)),
+                           nodes_together<T>(*args.plan, Record::kActive));
     parallel_strips(strips.count(), args.threads, args.control,
                     [&](ThreadMemory& memory, int64_t index) {
                       const Strip strip = strips.at(index);

@@ -153,6 +153,19 @@ void walk_strip(const Strip& strip, bool backward, const Rule& rule, const Step&
   });
 }
 
+/// Whether sweeps take RegisterStep.
+template <class T>
+inline bool steps_in_registers(const MinConvolutionPlan<T>& plan, bool recording) {
+  return !recording && convolves_in_registers(plan.kind) &&
+         plan.stride <= kRegisterRow<T> * kLanes<T>;
+}
+
+/// What a strip's width is to be a multiple of: pairs of nodes keep the units busy in registers.
+template <class T>
+inline int64_t nodes_together(const MinConvolutionPlan<T>& plan, bool recording) {
+  return steps_in_registers(plan, recording) ? 2 : kGroup;
+}
+
 /// Walks one strip one way.
 template <class T, class Rule, class Record>
 void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
@@ -163,8 +176,8 @@ void sweep_strip(const Strip& strip, bool backward, const Rule& rule,
       walk_strip(strip, backward, rule, RegisterStep<T, Rule, NV>{plan, weights, buffers}, buffers,
                  record, plan.stride);
     };
-    if (convolves_in_registers(plan.kind) &&
-        with_vector_count<kRegisterRow<T>>(plan.stride / kLanes<T>, in_registers)) {
+    if (steps_in_registers(plan, Record::kActive)) {
+      with_vector_count<kRegisterRow<T>>(plan.stride / kLanes<T>, in_registers);
       return;
     }
   }

@@ -12,53 +12,28 @@ namespace {
 /// Labels of minima as a tape has them.
 class Minima {
  public:
-  Minima(void* data, int64_t labels) : data_(data), byte_(labels <= cpu::kByteLabels) {}
-  explicit operator bool() const { return data_ != nullptr; }
-  void put(int64_t i, int64_t label) {
-    if (byte_) {
-      static_cast<uint8_t*>(data_)[i] = static_cast<uint8_t>(label);
-    } else {
-      static_cast<uint16_t*>(data_)[i] = static_cast<uint16_t>(label);
-    }
-  }
+  Minima(const void* data, int64_t labels) : data_(data), byte_(labels <= cpu::kByteLabels) {}
   int64_t get(int64_t i) const {
     return byte_ ? static_cast<const uint8_t*>(data_)[i] : static_cast<const uint16_t*>(data_)[i];
   }
 
  private:
-  void* data_;
+  const void* data_;
   bool byte_;
 };
 
 }  // namespace
 
-/// Each pixel's minimum is taken off: without that, costs would lose a digit to a constant. Weights
-/// must not vanish as costs are divided, or ties that they alone decide would stay undecided: once
-/// they are small, costs grow instead (sgm_share), up to a limit that no label has a chance beyond.
 template <class T>
 void CpuBackend<T>::feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) {
-  constexpr T forbidden = cpu::kForbidden<T> / T(64), limit = forbidden / T(64);
-  const cpu::GridShape& shape = item.shape;
-  const int64_t stride = shape.stride;
-  Minima tape(minima, shape.labels);
-#pragma omp parallel for num_threads(item.threads) firstprivate(tape) if (item.threads > 1)
-  for (int64_t i = 0; i < shape.pixels(); ++i) {
-    const T* row = sum + i * stride;
-    const int64_t best = std::min_element(row, row + shape.labels) - row;
-    const T lowest = row[best];
-    for (int64_t l = 0; l < stride; ++l) {
-      unary[i * stride + l] =
-          row[l] < forbidden ? std::min((row[l] - lowest) * share, limit) : cpu::kForbidden<T>;
-    }
-    if (tape) tape.put(i, best);
-  }
+  kernels_.feed_back({item.shape, sum, share, unary, minima, item.threads, item.control});
 }
 
 template <class T>
 void CpuBackend<T>::feed_back_adjoint(const Item<T>& item, const T* grad_unary, T share,
                                       const void* minima, T* grad_sum) {
   const cpu::GridShape& shape = item.shape;
-  const Minima tape(const_cast<void*>(minima), shape.labels);
+  const Minima tape(minima, shape.labels);
 #pragma omp parallel for num_threads(item.threads) if (item.threads > 1)
   for (int64_t i = 0; i < shape.pixels(); ++i) {
     const T* from = grad_unary + i * shape.stride;
