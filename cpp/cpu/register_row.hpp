@@ -9,11 +9,13 @@
 
 namespace mrfcore::cpu::MRF_ISA {
 
-/// Longest row, in vectors, whose values fit the registers with room for a step's temporaries (256
-/// labels in float with 32 registers; half of that in double, where more would only be more code),
-/// and the same with a label beside each value.
+/// Longest row, in vectors, that is kept in locals from end to end. AVX-512 has registers for 16
+/// and a step's temporaries; with half as many the compiler keeps some in memory, which still takes
+/// a third less time than shifted loads that wait for the stores they overlap. In double, and with
+/// short vectors, more would only be more code.
 template <class T>
-inline constexpr int kRegisterRow = MRF_VECTOR_BYTES == 64 ? (sizeof(T) == 4 ? 16 : 8) : 6;
+inline constexpr int kRegisterRow = MRF_VECTOR_BYTES > 16 && sizeof(T) == 4 ? 16 : 8;
+/// Longest row, in vectors, whose values and labels fit the registers.
 inline constexpr int kRegisterRowLabelled = MRF_VECTOR_BYTES == 64 ? 8 : 4;
 
 /// Lanes K, K + 1, ... of the two vectors side by side.
