@@ -88,18 +88,18 @@ PlainInstance::PlainInstance(const Problem<float>& p)
                odd_table_.data(),
                p.weight} {}
 
-int64_t counted_bytes_per_cell(Solver solver, int connectivity) {
-  const int64_t d = connectivity;
+int64_t counted_bytes_per_cell(Solver solver, int connectivity, MessageStorage storage) {
+  const int64_t d = connectivity, m = message_bytes(storage, sizeof(float));
   switch (solver) {
     case Solver::SGM:  // a pair reads theta, updates the sum; then theta := sum / D, sum := 0
       return 6 * d + 12;
     case Solver::ISGMR:  // a pair reads the sum, updates two messages; then theta + all messages
-      return 10 * d + 4 * (d + 2);
+      return (2 + 2 * m) * d + m * d + 8;
     case Solver::TRWP:
     case Solver::BP:
-      return 12 * d;
+      return (4 + 2 * m) * d;
     case Solver::TRWS:  // each of two passes reads theta and all messages, writes half of them
-      return 2 * (4 + 6 * d);
+      return 2 * (4 + 3 * m / 2 * d);
     case Solver::MeanField:  // theta and the neighbours' beliefs read (once: rows stay in cache),
       return 12;             // new beliefs written
     case Solver::ICM:        // theta

@@ -42,9 +42,10 @@ class PlainInstance {
 
 /// Bytes that one iteration moves between memory and core, per cell (pixel and label) in single
 /// precision, when both sweeps of a direction pair run while their scanlines sit in cache:
-/// TRWP and BP read and write the sum and two messages per pair, 12 D in all. What no
-/// implementation can do without, not what ours happens to move.
-int64_t counted_bytes_per_cell(Solver solver, int connectivity);
+/// TRWP and BP read and write the sum and two messages per pair, 12 D in all, 8 D with messages of
+/// 16 bits. What no implementation can do without, not what ours happens to move.
+int64_t counted_bytes_per_cell(Solver solver, int connectivity,
+                               MessageStorage storage = MessageStorage::Full);
 
 /// Scalar operations (+ * min) per cell of the min-convolutions of one iteration.
 double convolution_operations_per_cell(const Potential& pairwise, int64_t labels, int connectivity);

@@ -36,8 +36,14 @@ const std::map<std::string, Solver> kSolvers = {
     {"icm", Solver::ICM},
 };
 
+const std::map<std::string, MessageStorage> kStorages = {
+    {"float32", MessageStorage::Full},
+    {"float16", MessageStorage::Float16},
+    {"bfloat16", MessageStorage::BFloat16},
+};
+
 struct Job {
-  std::string solver = "trwp", potential = "truncated_linear";
+  std::string solver = "trwp", potential = "truncated_linear", messages = "float32";
   int64_t height = 256, width = 512, labels = 32;
   int connectivity = 4;
   int rounds = 5;
@@ -75,6 +81,7 @@ Samples measure(const Job& job, const Problem<float>& problem, int threads) {
   Options options;
   options.solver = kSolvers.at(job.solver);
   options.polish = options.coarse = 0;  // iterations are what is measured
+  options.message_storage = kStorages.at(job.messages);
   options.threads = 1;
   std::vector<int32_t> labels(static_cast<std::size_t>(problem.pixels()));
   Samples samples;
@@ -128,7 +135,8 @@ void print_solver(const Job& job) {
   const Work work = work_per_cell(solver, pairwise, job.labels, job.connectivity);
   std::printf("{\"isa\": \"%s\", \"threads\": %d, \"cells\": %lld, \"bytes_per_cell\": %lld,\n",
               cpu_isa().c_str(), threads, static_cast<long long>(input.cells()),
-              static_cast<long long>(counted_bytes_per_cell(solver, job.connectivity)));
+              static_cast<long long>(
+                  counted_bytes_per_cell(solver, job.connectivity, kStorages.at(job.messages))));
   std::printf(" \"operations_per_cell\": %g, \"multiply_adds_per_cell\": %g, \"n\": %d,\n",
               work.operations, work.multiply_adds, s.n);
   std::printf(" \"plain_operations_per_cell\": %g,\n",
@@ -169,8 +177,8 @@ void print_ceilings() {
 
 Job parse(int argc, char** argv) {
   Job job;
-  const std::map<std::string, std::string*> words = {{"--solver", &job.solver},
-                                                     {"--potential", &job.potential}};
+  const std::map<std::string, std::string*> words = {
+      {"--solver", &job.solver}, {"--potential", &job.potential}, {"--messages", &job.messages}};
   const std::map<std::string, int64_t*> sizes = {{"--height", &job.height},
                                                  {"--width", &job.width},
                                                  {"--labels", &job.labels},
@@ -194,6 +202,8 @@ Job parse(int argc, char** argv) {
   }
   if (argc % 2 != 0) throw std::invalid_argument(std::string(argv[argc - 1]) + ": value missing");
   if (!kSolvers.contains(job.solver)) throw std::invalid_argument("--solver: no " + job.solver);
+  if (!kStorages.contains(job.messages))
+    throw std::invalid_argument("--messages: no " + job.messages);
   if (job.rounds < 1) throw std::invalid_argument("--rounds: expected 1 or more");
   return job;
 }

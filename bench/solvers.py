@@ -66,6 +66,9 @@ def cases(run: Run) -> Iterator[Case]:
                 yield case(solver, potential, labels, plain_rows=plain)
         yield case("mean_field", "sgm_penalty", labels, plain_rows=32 if labels < 100 else 0)
         yield case("icm", "truncated_linear", labels, plain_rows=32)
+    for labels in LABELS:
+        for messages in ("float16", "bfloat16"):
+            yield case("trwp", "truncated_linear", labels, messages=messages)
     for isa in run.ceilings.isas:
         if isa != run.ceilings.isa:
             for labels in (32, 96, 256):
@@ -74,18 +77,22 @@ def cases(run: Run) -> Iterator[Case]:
     for name, (height, width, labels, potential) in SIZES.items():
         size = {"name": name, "height": height, "width": width}
         yield case("trwp", potential, labels, **size, plain_rows=16)
+        yield case("trwp", potential, labels, **size, messages="float16")
         yield case("trws", potential, labels, **size, plain_rows=16)
         yield case("sgm", "sgm_penalty", labels, **size, connectivity=8, plain_rows=16)
 
 
 def case(solver: str, potential: str, labels: int, **more: Any) -> Case:
-    usual = {"height": 256, "width": 512, "connectivity": 4, "plain_rows": 0}
+    usual = {"height": 256, "width": 512, "connectivity": 4, "plain_rows": 0, "messages": "float32"}
     return {"solver": solver, "potential": potential, "labels": labels, **usual, **more}
 
 
 def measure(case: Case, run: Run) -> Found:
     """Samples of one process."""
-    options = ("solver", "potential", "height", "width", "labels", "connectivity", "plain_rows")
+    options = (
+        *("solver", "potential", "height", "width", "labels", "connectivity"),
+        *("messages", "plain_rows"),
+    )
     command = [str(PROGRAM), "solver"]
     for name in options:
         command += [f"--{name.replace('_', '-')}", str(case[name])]
@@ -142,6 +149,8 @@ def row_of(found: dict[str, Any], run: Run) -> Row:
             note = f"peer: {found['plain_rows']} of {found['height']} rows, scaled"
     size = f"{found['height']}x{found['width']}x{found['labels']}"
     what = f"{found['solver']}-{found['connectivity']} {found['potential'].replace('_', ' ')}"
+    if found["messages"] != "float32":
+        what += f", {found['messages']} messages"
     if found["isa"] != run.ceilings.isa:
         what += f" ({found['isa']})"
     return Row(
@@ -180,6 +189,8 @@ def published(found: dict[str, Any], row: Row) -> Iterator[Row]:
 def is_headline(found: dict[str, Any]) -> bool:
     """Rows that a README has room for."""
     solver, potential, labels = found["solver"], found["potential"], found["labels"]
+    if found["messages"] != "float32":
+        return False
     if "name" in found or labels not in (32, 96):
         return solver == "trwp" and "name" in found
     return (solver == "trwp" and potential != "sgm_penalty") or (
@@ -191,7 +202,7 @@ def promised(found: dict[str, Any], row: Row) -> Row:
     """With the targets of this case."""
     solver, potential, labels = found["solver"], found["potential"], found["labels"]
     least: dict[str, float] = {}
-    if solver in ("trwp", "isgmr", "bp"):
+    if solver in ("trwp", "isgmr", "bp") and found["messages"] == "float32":
         if potential != "table":
             least["share"] = 0.5
         elif found["isa"] != "baseline":
@@ -201,7 +212,7 @@ def promised(found: dict[str, Any], row: Row) -> Row:
     if solver == "trws" and potential == "truncated_linear":
         least["threads"] = 1.6
     more = []
-    if solver == "trwp" and row.peak_bytes is not None and "name" in found:
+    if found["messages"] == "float16" and row.peak_bytes is not None and "name" in found:
         volumes = row.peak_bytes / (4 * found["cells"])
         more.append(Target("volumes", volumes, found["connectivity"] / 2 + 2, most=True))
     return row.promised(*more, **least)

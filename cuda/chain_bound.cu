@@ -113,7 +113,7 @@ int chain_bound(const ChainBoundArgs<T>& args, const Batch& batch, Stream stream
     p.per_edge = args.weights.per_edge + args.pair * shape.pixels();
   p.unary = args.unary;
   p.directions = args.messages == nullptr ? 0 : shape.connectivity;
-  for (int r = 0; r < p.directions; ++r) p.messages[r] = args.messages[r];
+  for (int r = 0; r < p.directions; ++r) p.messages[r] = static_cast<const T*>(args.messages[r]);
   p.pair = args.pair;
   p.minimum = args.scanline_minimum;
   if (shape.labels > kMostLabels<double>) return wide_chain_bound(p, stream);

@@ -83,7 +83,7 @@ __global__ void finite_unary_kernel(const T* from, T* to, int64_t size, int32_t*
 template <class T>
 int gather(const cpu::GatherArgs<T>& args, const Batch& batch, const int32_t* bad, Stream stream) {
   GatherParameters<T> p{args, {}, args.shape.pixels(), batch, bad};
-  for (int r = 0; r < args.count; ++r) p.messages[r] = args.messages[r];
+  for (int r = 0; r < args.count; ++r) p.messages[r] = static_cast<const T*>(args.messages[r]);
   const dim3 grid(static_cast<unsigned>((p.pixels + kWarpsPerBlock - 1) / kWarpsPerBlock),
                   static_cast<unsigned>(batch.count));
   MRF_LAUNCH(gather_kernel<T>, grid, dim3(kWarpsPerBlock * kWarp), 0,

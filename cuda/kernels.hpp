@@ -141,7 +141,7 @@ struct ChainBoundArgs {
   cpu::EdgeWeightView<T> weights;
   const cpu::MinConvolutionPlan<double>* plan;
   const T* unary;
-  const T* const* messages;  ///< host array of one volume per direction, or null
+  const void* const* messages;  ///< host array of one volume per direction, or null
   double rho;
   double* scanline_minimum;
 };

@@ -93,10 +93,11 @@ __global__ void __launch_bounds__(kMostSoftLabels)
   const Place place{core::scanline(p.geometry, blockIdx.x), item * p.batch.volume,
                     item * p.batch.edge_weights + a.pair * a.shape.pixels()};
   if (place.line.count == 0) return;
-  const SweepMemory<T> first{a.shape.labels, nullptr, a.sum, a.forward, a.backward,
+  T *const forward = static_cast<T*>(a.forward), *const backward = static_cast<T*>(a.backward);
+  const SweepMemory<T> first{a.shape.labels, nullptr, a.sum, forward,   backward,
                              a.cavity,       nullptr, a.rho, a.damping, false};
-  const SweepMemory<T> second{a.shape.labels, nullptr, a.sum, a.backward, a.forward,
-                              a.cavity,       nullptr, a.rho, a.damping,  false};
+  const SweepMemory<T> second{a.shape.labels, nullptr, a.sum, backward,  forward,
+                              a.cavity,       nullptr, a.rho, a.damping, false};
   const SoftSweepRow<T> row(shared);
   walk(p, Forward{first}, false, place, row);
   walk(p, Backward{second}, true, place, row);

@@ -92,9 +92,16 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
       a.weights.per_edge == nullptr
           ? nullptr
           : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
-  SweepMemory<T> m{a.shape.labels,      of_item(a.unary),  of_item(a.sum), of_item(a.forward),
-                   of_item(a.backward), of_item(a.cavity), a.head_row,     a.rho,
-                   a.damping,           a.relative};
+  SweepMemory<T> m{a.shape.labels,
+                   of_item(a.unary),
+                   of_item(a.sum),
+                   of_item(static_cast<T*>(a.forward)),
+                   of_item(static_cast<T*>(a.backward)),
+                   of_item(a.cavity),
+                   a.head_row,
+                   a.rho,
+                   a.damping,
+                   a.relative};
   T* row = shared + warp * NK * kWarp;
   walk<T, NK, Argmin>(p, Forward{m}, false, line, edge_weights,
                       WarpTape<NK>(a.forward_tape, p.batch, item, a.shape.labels), row);

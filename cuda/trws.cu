@@ -81,7 +81,7 @@ int trws_pass(const cpu::TrwsArgs<T>& args, const Batch& batch, int32_t* progres
   p.weights = args.weights;
   p.unary = args.unary;
   for (int r = 0; r < shape.connectivity; ++r) {
-    p.messages[r] = args.messages[r];
+    p.messages[r] = static_cast<T*>(args.messages[r]);
     p.directions[r] = core::direction(r);
   }
   p.row_bound = args.row_bound;

@@ -177,7 +177,7 @@ int trws_labels(const cpu::LabellingArgs<T>& args, const Batch& batch, int32_t* 
     const int back = cpu::comes_before(args.corner, 2 * g + 1) ? 2 * g + 1 : 2 * g;
     p.behind[g] = core::direction(back);
     p.behind_owns[g] = core::is_backward(back);
-    p.from_ahead[g] = args.messages[back];
+    p.from_ahead[g] = static_cast<const T*>(args.messages[back]);
   }
   p.labels = args.labels;
   p.ticket = progress;

@@ -4,21 +4,13 @@
 // exact minima is a bound. Computed in double whatever the messages' type, so that rounding cannot
 // lift it above the optimum.
 #include "cpu/kernels.hpp"
+#include "cpu/message_rows.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 #include "cpu/sweep_strip.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
-
-/// Labels l, l + 1, ... of a row, in double.
-template <class T>
-inline Vec<double> load_widened(const T* p) {
-  typedef T Narrow __attribute__((vector_size(sizeof(T) * kLanes<double>)));
-  Narrow v;
-  std::memcpy(&v, p, sizeof(v));
-  return __builtin_convertvector(v, Vec<double>);
-}
 
 /// What comes to the head of a scanline.
 struct NoMessage {
@@ -31,17 +23,18 @@ struct NoMessage {
   }
 };
 
-template <class T>
+/// M: what messages are kept in.
+template <class T, class M>
 struct ChainRule {
   static constexpr bool kZeroMinimum = false;
   const ChainBoundArgs<T>& args;
   const core::PairGeometry& geometry;
 
-  void prefetch(int64_t pixel) const {
+  [[gnu::always_inline]] void prefetch(int64_t pixel) const {
     const int64_t stride = args.shape.stride;
-    prefetch_rows<T>(pixel, stride, args.unary);
+    prefetch_row(pixel, stride, args.unary);
     for (int r = 0; args.messages != nullptr && r < args.shape.connectivity; ++r)
-      prefetch_rows<T>(pixel, stride, args.messages[r]);
+      prefetch_row(pixel, stride, message(r));
   }
   void head(int64_t pixel, double* h) const { node(pixel, NoMessage{args.plan->stride}, h); }
 
@@ -66,13 +59,13 @@ struct ChainRule {
   Vec<double> reparametrised(int64_t at) const {
     Vec<double> all = load_widened(args.unary + at), own{};
     if (args.messages != nullptr) {
-      for (int r = 0; r < args.shape.connectivity; ++r)
-        all = all + load_widened(args.messages[r] + at);
-      own = load_widened(args.messages[2 * args.pair] + at) +
-            load_widened(args.messages[2 * args.pair + 1] + at);
+      for (int r = 0; r < args.shape.connectivity; ++r) all = all + load_widened(message(r) + at);
+      own =
+          load_widened(message(2 * args.pair) + at) + load_widened(message(2 * args.pair + 1) + at);
     }
     return splat(args.rho) * all - own;
   }
+  const M* message(int r) const { return static_cast<const M*>(args.messages[r]); }
   /// Pair 0 is the horizontal one. (Strides do not tell: both are 1 in an image one pixel wide.)
   bool walks_columns() const { return args.pair == 0; }
   int64_t outer(int64_t pixel) const {
@@ -102,10 +95,12 @@ void chain_bound(const ChainBoundArgs<T>& a) {
   const StripWeights<double> weights{
       a.weights.per_edge == nullptr ? nullptr : a.weights.per_edge + a.pair * a.shape.pixels(),
       a.weights.scale};
-  const ChainRule<T> rule{a, geometry};
-  parallel_strips(strips.count(), a.threads, a.control, [&](ThreadMemory& memory, int64_t index) {
-    StripBuffers<double> buffers(memory, *a.plan, strips.width * geometry.step);
-    sweep_strip(strips.at(index), false, rule, *a.plan, weights, buffers, NoRecord{}, a.control);
+  with_message_type<T>(a.storage, [&]<class M>() {
+    const ChainRule<T, M> rule{a, geometry};
+    parallel_strips(strips.count(), a.threads, a.control, [&](ThreadMemory& memory, int64_t index) {
+      StripBuffers<double> buffers(memory, *a.plan, strips.width * geometry.step);
+      sweep_strip(strips.at(index), false, rule, *a.plan, weights, buffers, NoRecord{}, a.control);
+    });
   });
 }
 

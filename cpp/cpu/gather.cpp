@@ -3,19 +3,21 @@
 // ties (Eq 3.8).
 #include "cpu/costs.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/message_rows.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 
 namespace mrfcore::cpu::MRF_ISA {
 namespace {
 
-template <class T>
+template <class T, class M>
 void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
   const int64_t n = a.shape.stride;
   const int64_t at = pixel * n;
   for (int64_t l = 0; l < n; l += kLanes<T>) {
     Vec<T> c = load(a.unary + at + l);
-    for (int r = 0; r < a.count; ++r) c = c + load(a.messages[r] + at + l);
+    for (int r = 0; r < a.count; ++r)
+      c = c + load_message<T>(static_cast<const M*>(a.messages[r]) + at + l);
     store(row + l, c);
   }
   // A message's padding is arbitrary: only the unary's may decide that a padded label is never the
@@ -32,9 +34,11 @@ void gather_pixel(const GatherArgs<T>& a, int64_t pixel, T* row) {
 
 template <class T>
 void gather(const GatherArgs<T>& a) {
-  parallel_strips(a.shape.height, a.threads, a.control, [&](ThreadMemory& memory, int64_t y) {
-    T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
-    for (int64_t x = 0; x < a.shape.width; ++x) gather_pixel(a, y * a.shape.width + x, row);
+  with_message_type<T>(a.storage, [&]<class M>() {
+    parallel_strips(a.shape.height, a.threads, a.control, [&](ThreadMemory& memory, int64_t y) {
+      T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
+      for (int64_t x = 0; x < a.shape.width; ++x) gather_pixel<T, M>(a, y * a.shape.width + x, row);
+    });
   });
 }
 

@@ -15,6 +15,7 @@
 #include "core/hd.hpp"
 #include "cpu/control.hpp"
 #include "cpu/min_convolution_plan.hpp"
+#include "mrfcore/message_storage.hpp"
 
 namespace mrfcore::cpu {
 
@@ -85,18 +86,19 @@ struct SweepArgs {
 
   const T* unary;  ///< SGM: theta, padded
   T* sum;          ///< TRWP, ISGMR: theta + all messages; SGM: sum of L_r
-  T* forward;      ///< message of direction 2 pair (not SGM)
-  T* backward;     ///< message of direction 2 pair + 1 (not SGM)
-  T* cavity;       ///< ISGMR: scratch volume; may be `backward` itself when damping is 0
+  void* forward;   ///< message of direction 2 pair (not SGM), kept as `storage` says
+  void* backward;  ///< message of direction 2 pair + 1 (not SGM)
+  T* cavity;       ///< ISGMR: scratch volume; may be `backward` itself when that is of T, undamped
   T rho;           ///< TRWP
   T damping;
   const T* head_row;  ///< SGM: what a scanline's head sends: null = its own unary, else this row
   bool relative;      ///< SGM: `sum` receives L_r less its minimum over labels
 
-  ArgminTape forward_tape;
+  ArgminTape forward_tape;  ///< messages are of T where tapes are kept
   ArgminTape backward_tape;
   int threads;
   Control* control;
+  MessageStorage storage = MessageStorage::Full;
 };
 
 /// Where an adjoint sweep adds gradients of the pairwise term; null pointers are not wanted.
@@ -159,12 +161,13 @@ struct ChainBoundArgs {
   int pair;
   EdgeWeightView<double> weights;
   const MinConvolutionPlan<double>* plan;
-  const T* unary;            ///< theta, padded
-  const T* const* messages;  ///< one volume per direction, or null for none
+  const T* unary;               ///< theta, padded
+  const void* const* messages;  ///< one volume per direction, or null for none
   double rho;
   double* scanline_minimum;  ///< [slots * step], zeroed by the caller
   int threads;
   Control* control;
+  MessageStorage storage = MessageStorage::Full;
 };
 
 /// One raster pass of TRW-S (forward or backward) by wavefronts, or the labelling pass.
@@ -175,10 +178,11 @@ struct TrwsArgs {
   EdgeWeightView<T> weights;
   const MinConvolutionPlan<T>* plan;
   const T* unary;
-  T* const* messages;
+  void* const* messages;
   double* row_bound;  ///< [height], written by the backward pass
   int threads;
   Control* control;
+  MessageStorage storage = MessageStorage::Full;
 };
 
 /// Corner of the image that a conditioned labelling starts at; rows are the slow axis.
@@ -201,11 +205,12 @@ struct LabellingArgs {
   const T* table;    ///< V [L][stride]
   const T* table_t;  ///< V transposed
   const T* unary;
-  const T* const* messages;
+  const void* const* messages;
   int32_t* labels;
   int threads;
   Control* control;
   Corner corner = {};
+  MessageStorage storage = MessageStorage::Full;
 };
 
 /// Exact minimisation over the labels of whole rows (or columns), all other labels fixed, lines of
@@ -233,13 +238,14 @@ template <class T>
 struct GatherArgs {
   GridShape shape;
   const T* unary;
-  const T* const* messages;
+  const void* const* messages;
   int count;        ///< number of message volumes
   T* sum;           ///< padded volume
   T* costs;         ///< dense [H, W, L]
   int32_t* labels;  ///< arg-min, lowest on ties (Eq 3.8)
   int threads;
   Control* control;
+  MessageStorage storage = MessageStorage::Full;
 };
 
 /// unary = share (sum - its minimum over labels), forbidden labels as they are.

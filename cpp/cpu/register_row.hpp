@@ -80,15 +80,14 @@ struct RegisterRow {
   static constexpr int kLabels = NV * kLanes<T>;
   Vec<T> value[NV];
 
-  [[gnu::always_inline]] explicit RegisterRow(const T* h) {
+  [[gnu::always_inline]] explicit RegisterRow(const T* h)
+      : RegisterRow([h](int64_t l) { return load(h + l); }) {}
+  /// h(l) returns labels l, l + 1, ...
+  template <class H>
+    requires requires(const H& h) { h(int64_t{0}); }
+  [[gnu::always_inline]] explicit RegisterRow(const H& h) {
 #pragma GCC unroll 16
-    for (int i = 0; i < NV; ++i) value[i] = load(h + i * kLanes<T>);
-  }
-  /// a(l) - b(l)
-  template <class A>
-  [[gnu::always_inline]] RegisterRow(const A& a, const T* b) {
-#pragma GCC unroll 16
-    for (int i = 0; i < NV; ++i) value[i] = a(i * kLanes<T>) - load(b + i * kLanes<T>);
+    for (int i = 0; i < NV; ++i) value[i] = h(i * kLanes<T>);
   }
 
   /// value(l) = min(value(l), min(value(l - S), value(l + S)) + cost)

@@ -2,6 +2,7 @@
 // The message-passing rules and the sweep over one direction pair. The loop itself is in
 // sweep_strip.hpp.
 #include "cpu/kernels.hpp"
+#include "cpu/message_rows.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 #include "cpu/sweep_strip.hpp"
@@ -29,53 +30,57 @@ struct Damping {
 };
 
 /// Eq 3.10: h = rho (theta + all messages) - message of the opposite direction.
-template <class T>
+template <class T, class M>
 struct TrwpRule {
   static constexpr bool kZeroMinimum = false;
   int64_t stride;
   T* sum;
-  T* own;
-  const T* other;
+  M* own;
+  const M* other;
   Vec<T> rho;
   Damping<T> damping;
 
-  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, sum, own, other); }
+  [[gnu::always_inline]] void prefetch(int64_t pixel) const {
+    prefetch_rows(pixel, stride, sum, own, other);
+  }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>)
-      store(h + l, rho * load(sum + at + l) - load(other + at + l));
+      store(h + l, rho * load(sum + at + l) - load_message<T>(other + at + l));
   }
   template <class Message>
   void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
     each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
-      const Vec<T> old = load(own + at + l);
-      const Vec<T> m = damping(fresh, old);
+      const Vec<T> old = load_message<T>(own + at + l);
+      const Vec<T> m = keep_message<T>(own + at + l, damping(fresh, old));
       const Vec<T> s = load(sum + at + l) + (m - old);
-      store(own + at + l, m);
       store(sum + at + l, s);
-      store(h + l, rho * s - load(other + at + l));
+      store(h + l, rho * s - load_message<T>(other + at + l));
     });
   }
 };
 
 /// Eq 3.9, first direction of the pair. The cavity (theta + old messages of the other pairs) is
 /// computed here and left for the second direction.
-template <class T>
+template <class T, class M>
 struct IsgmrForwardRule {
   static constexpr bool kZeroMinimum = false;
   int64_t stride;
   const T* sum;
-  T* own;
-  const T* other;
+  M* own;
+  const M* other;
   T* cavity;
   Damping<T> damping;
 
-  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, sum, own, other, cavity); }
+  [[gnu::always_inline]] void prefetch(int64_t pixel) const {
+    prefetch_rows(pixel, stride, sum, own, other, cavity);
+  }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>) {
-      const Vec<T> c = load(sum + at + l) - load(own + at + l) - load(other + at + l);
+      const Vec<T> c =
+          load(sum + at + l) - load_message<T>(own + at + l) - load_message<T>(other + at + l);
       store(cavity + at + l, c);
       store(h + l, c);
     }
@@ -84,11 +89,10 @@ struct IsgmrForwardRule {
   void node(int64_t pixel, const Message& message, T* h) const {
     const int64_t at = pixel * stride;
     each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
-      const Vec<T> old = load(own + at + l);
-      const Vec<T> c = load(sum + at + l) - old - load(other + at + l);
-      const Vec<T> m = damping(fresh, old);
+      const Vec<T> old = load_message<T>(own + at + l);
+      const Vec<T> c = load(sum + at + l) - old - load_message<T>(other + at + l);
       store(cavity + at + l, c);
-      store(own + at + l, m);
+      const Vec<T> m = keep_message<T>(own + at + l, damping(fresh, old));
       store(h + l, c + m);
     });
   }
@@ -96,20 +100,22 @@ struct IsgmrForwardRule {
 
 /// Eq 3.9, second direction: the cavity is there already (in the message's own place when nothing
 /// is damped).
-template <class T>
+template <class T, class M>
 struct IsgmrBackwardRule {
   static constexpr bool kZeroMinimum = false;
   int64_t stride;
-  T* own;
+  M* own;
   const T* cavity;
   Damping<T> damping;
 
-  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, own, cavity); }
+  [[gnu::always_inline]] void prefetch(int64_t pixel) const {
+    prefetch_rows(pixel, stride, own, cavity);
+  }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     for (int64_t l = 0; l < stride; l += kLanes<T>) {
       store(h + l, load(cavity + at + l));
-      store(own + at + l, Vec<T>{});
+      keep_message<T>(own + at + l, Vec<T>{});
     }
   }
   template <class Message>
@@ -117,8 +123,8 @@ struct IsgmrBackwardRule {
     const int64_t at = pixel * stride;
     each_normalised<T>(message, [&](int64_t l, Vec<T> fresh) {
       const Vec<T> c = load(cavity + at + l);
-      const Vec<T> m = damping(fresh, load(own + at + l));
-      store(own + at + l, m);
+      const Vec<T> old = load_message<T>(own + at + l);
+      const Vec<T> m = keep_message<T>(own + at + l, damping(fresh, old));
       store(h + l, c + m);
     });
   }
@@ -137,7 +143,9 @@ struct SgmRule {
   const T* head_row;
   bool relative;
 
-  void prefetch(int64_t pixel) const { prefetch_rows<T>(pixel, stride, unary, sum); }
+  [[gnu::always_inline]] void prefetch(int64_t pixel) const {
+    prefetch_rows(pixel, stride, unary, sum);
+  }
   void head(int64_t pixel, T* h) const {
     const int64_t at = pixel * stride;
     keep(at, StoredMessage<T>(head_row != nullptr ? head_row : unary + at, stride), h);
@@ -160,7 +168,8 @@ struct SgmRule {
   }
 };
 
-template <class T>
+/// M: what messages are kept in.
+template <class T, class M = T>
 struct SweepContext {
   const SweepArgs<T>& args;
   core::PairGeometry geometry;
@@ -175,9 +184,13 @@ struct SweepContext {
 
   template <class Forward, class Backward>
   void run(const Forward& forward, const Backward& backward) const {
-    if (args.forward_tape.argmin == nullptr) return run(forward, backward, NoRecord{}, NoRecord{});
-    if (args.shape.labels <= kByteLabels) return run_recording<uint8_t>(forward, backward);
-    run_recording<uint16_t>(forward, backward);
+    if constexpr (sizeof(M) == sizeof(T)) {  // 16-bit messages are never recorded
+      if (args.forward_tape.argmin != nullptr) {
+        if (args.shape.labels <= kByteLabels) return run_recording<uint8_t>(forward, backward);
+        return run_recording<uint16_t>(forward, backward);
+      }
+    }
+    run(forward, backward, NoRecord{}, NoRecord{});
   }
 
  private:
@@ -190,7 +203,8 @@ struct SweepContext {
   template <class Forward, class Backward, class Record>
   void run(const Forward& forward, const Backward& backward, const Record& forward_record,
            const Record& backward_record) const {
-    const StripPlan strips(geometry, args.shape.stride * static_cast<int64_t>(sizeof(T)),
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(T) + 2 * sizeof(M));  // sum, two messages
+    const StripPlan strips(geometry, args.shape.stride * kBytes / 3,
                            nodes_together<T>(*args.plan, Record::kActive));
     parallel_strips(strips.count(), args.threads, args.control,
                     [&](ThreadMemory& memory, int64_t index) {
@@ -205,26 +219,31 @@ struct SweepContext {
   }
 };
 
+template <class T, class M>
+void sweep_messages(const SweepArgs<T>& a) {
+  const SweepContext<T, M> context(a);
+  const int64_t n = a.shape.stride;
+  const Vec<T> rho = splat<T>(a.rho);
+  const Damping<T> damping(a.damping);
+  M *const forward = static_cast<M*>(a.forward), *const backward = static_cast<M*>(a.backward);
+  if (a.rule == SweepRule::ISGMR) {
+    context.run(IsgmrForwardRule<T, M>{n, a.sum, forward, backward, a.cavity, damping},
+                IsgmrBackwardRule<T, M>{n, backward, a.cavity, damping});
+  } else {
+    context.run(TrwpRule<T, M>{n, a.sum, forward, backward, rho, damping},
+                TrwpRule<T, M>{n, a.sum, backward, forward, rho, damping});
+  }
+}
+
 }  // namespace
 
 template <class T>
 void sweep_pair(const SweepArgs<T>& a) {
-  const SweepContext<T> context(a);
-  const int64_t n = a.shape.stride;
-  const Vec<T> rho = splat<T>(a.rho);
-  const Damping<T> damping(a.damping);
-  switch (a.rule) {
-    case SweepRule::SGM: {
-      const SgmRule<T> rule{n, a.unary, a.sum, a.head_row, a.relative};
-      return context.run(rule, rule);
-    }
-    case SweepRule::ISGMR:
-      return context.run(IsgmrForwardRule<T>{n, a.sum, a.forward, a.backward, a.cavity, damping},
-                         IsgmrBackwardRule<T>{n, a.backward, a.cavity, damping});
-    case SweepRule::TRWP:
-      return context.run(TrwpRule<T>{n, a.sum, a.forward, a.backward, rho, damping},
-                         TrwpRule<T>{n, a.sum, a.backward, a.forward, rho, damping});
+  if (a.rule == SweepRule::SGM) {
+    const SgmRule<T> rule{a.shape.stride, a.unary, a.sum, a.head_row, a.relative};
+    return SweepContext<T>(a).run(rule, rule);
   }
+  with_message_type<T>(a.storage, [&]<class M>() { sweep_messages<T, M>(a); });
 }
 
 template void sweep_pair<float>(const SweepArgs<float>&);

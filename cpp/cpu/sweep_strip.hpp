@@ -54,12 +54,18 @@ struct ArgminRecord {
 
 /// For a rule's prefetch(): asks for rows that a later node will read. A hardware prefetcher
 /// follows a scanline but not the jumps from row to row of a strip that runs down the image.
-template <class T, class... Volumes>
-inline void prefetch_rows(int64_t pixel, int64_t stride, const Volumes*... volumes) {
+/// Inlined by force: the compiler takes a function that only prefetches for one without effect, and
+/// drops calls of it.
+template <class T>
+[[gnu::always_inline]] inline void prefetch_row(int64_t pixel, int64_t stride, const T* volume) {
   constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t at = pixel * stride, end = at + stride; at < end; at += kLine) {
-    (__builtin_prefetch(volumes + at, 1), ...);
-  }
+  for (int64_t at = pixel * stride, end = at + stride; at < end; at += kLine)
+    __builtin_prefetch(volume + at, 1);
+}
+template <class... Rows>
+[[gnu::always_inline]] inline void prefetch_rows(int64_t pixel, int64_t stride,
+                                                 const Rows*... volumes) {
+  (prefetch_row(pixel, stride, volumes), ...);
 }
 
 /// Convolves a few nodes' messages at once, through memory: any potential.

@@ -5,6 +5,7 @@
 #include "core/scanline.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/message.hpp"
+#include "cpu/message_rows.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/row_pipeline.hpp"
@@ -34,8 +35,8 @@ struct NodeBuffers {
   }
 };
 
-/// One pass over the nodes; Row convolves and stores the messages of one.
-template <class T>
+/// One pass over the nodes. M: what messages are kept in.
+template <class T, class M>
 class Pass {
  public:
   explicit Pass(const TrwsArgs<T>& args)
@@ -62,8 +63,8 @@ class Pass {
  private:
   /// An edge to a neighbour that has its turn later.
   struct Edge {
-    const T* reverse;  ///< what came the other way
-    T* out;
+    const M* reverse;  ///< what came the other way
+    M* out;
     T w;
   };
 
@@ -77,8 +78,8 @@ class Pass {
     int count = 0;
     for (int r = a.backward ? 1 : 0; r < a.shape.connectivity; r += 2) {
       if (!near.inside[r]) continue;
-      edges[count++] = {a.messages[core::opposite(r)] + at,
-                        a.messages[r] + at + near.offset[r] * a.shape.stride,
+      edges[count++] = {message(core::opposite(r)) + at,
+                        message(r) + at + near.offset[r] * a.shape.stride,
                         weight(r, a.backward ? pixel + near.offset[r] : pixel)};
       if (count == kGroup) {
         bound += sender(edges, count, b.sum);
@@ -88,6 +89,7 @@ class Pass {
     return bound + (count > 0 ? sender(edges, count, b.sum) : 0.0);
   }
 
+  M* message(int r) const { return static_cast<M*>(a.messages[r]); }
   T weight(int r, int64_t owner) const {
     if (a.weights.per_edge == nullptr) return a.weights.scale;
     return a.weights.scale * a.weights.per_edge[core::pair_of(r) * a.shape.pixels() + owner];
@@ -101,8 +103,10 @@ class Pass {
       Vec<T> s = load(a.unary + at + l);
       // From behind, then from ahead: the order of the benchmark code that made the published
       // energies.
-      for (int r = 0; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
-      for (int r = 1; r < a.shape.connectivity; r += 2) s = s + load(a.messages[r] + at + l);
+      for (int r = 0; r < a.shape.connectivity; r += 2)
+        s = s + load_message<T>(message(r) + at + l);
+      for (int r = 1; r < a.shape.connectivity; r += 2)
+        s = s + load_message<T>(message(r) + at + l);
       store(sum + l, s);
       lowest = vmin(lowest, s);
     }
@@ -116,9 +120,10 @@ class Pass {
   Vec<T> share(const T* sum, int64_t l) const { return splat<T>(gamma) * load(sum + l); }
 
   template <class Message>
-  static double store_normalised(const Message& message, T* out) {
-    const T lowest = message.lowest();
-    message.each([&](int64_t l, Vec<T> raw) { store(out + l, raw - splat<T>(lowest)); });
+  static double store_normalised(const Message& sent, M* out) {
+    const T lowest = sent.lowest();
+    sent.each(
+        [&](int64_t l, Vec<T> raw) { keep_message<T>(out + l, Vec<T>(raw - splat<T>(lowest))); });
     return static_cast<double>(lowest);
   }
 
@@ -134,7 +139,7 @@ class Pass {
       for (int g = 0; g < count; ++g) {
         T* h = b.h + g * plan.row();
         for (int64_t l = 0; l < plan.stride; l += kLanes<T>)
-          store(h + l, pass.share(sum, l) - load(edges[g].reverse + l));
+          store(h + l, pass.share(sum, l) - load_message<T>(edges[g].reverse + l));
         w[g] = edges[g].w;
       }
       convolve(plan, pass.a.backward, count, b.h, w, b.message, b.scratch);
@@ -155,8 +160,9 @@ class Pass {
     double operator()(const Edge* edges, int count, const T* sum) const {
       double bound = 0.0;
       for (int g = 0; g < count; ++g) {
-        const auto share = [&](int64_t l) { return pass.share(sum, l); };
-        const RegisterRow<T, NV> h(share, edges[g].reverse);
+        const M* reverse = edges[g].reverse;
+        const RegisterRow<T, NV> h(
+            [&](int64_t l) { return pass.share(sum, l) - load_message<T>(reverse + l); });
         bound +=
             store_normalised(RegisterMessage<T, NV>(*pass.a.plan, h, edges[g].w), edges[g].out);
       }
@@ -175,13 +181,15 @@ class Pass {
 
 template <class T>
 void trws_pass(const TrwsArgs<T>& a) {
-  const Pass<T> pass(a);
-  row_pipeline(a.shape, a.backward, a.threads, a.control, [&](ThreadMemory& memory) {
-    return [&pass, &a, buffers = NodeBuffers<T>(memory, *a.plan)](int64_t y, int64_t begin,
-                                                                  int64_t end) mutable {
-      const double bound = pass.columns(y, begin, end, buffers);
-      if (a.row_bound != nullptr) a.row_bound[y] += bound;
-    };
+  with_message_type<T>(a.storage, [&]<class M>() {
+    const Pass<T, M> pass(a);
+    row_pipeline(a.shape, a.backward, a.threads, a.control, [&](ThreadMemory& memory) {
+      return [&pass, &a, buffers = NodeBuffers<T>(memory, *a.plan)](int64_t y, int64_t begin,
+                                                                    int64_t end) mutable {
+        const double bound = pass.columns(y, begin, end, buffers);
+        if (a.row_bound != nullptr) a.row_bound[y] += bound;
+      };
+    });
   });
 }
 

@@ -2,6 +2,7 @@
 // Labels read off messages node by node, in raster order from one of the image's corners: what
 // gives TRW-S its low energies. Rows are pipelined as in trws.cpp.
 #include "cpu/kernels.hpp"
+#include "cpu/message_rows.hpp"
 #include "cpu/neighbours.hpp"
 #include "cpu/row_pipeline.hpp"
 #include "cpu/simd.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 /// Conditioned labelling: neighbours already labelled are fixed, the others speak through their
 /// messages.
-template <class T>
+template <class T, class M>
 void label_node(const LabellingArgs<T>& a, const bool* before, int64_t y, int64_t x, T* row) {
   const GridShape& s = a.shape;
   const int64_t pixel = y * s.width + x, at = pixel * s.stride;
@@ -23,8 +24,9 @@ void label_node(const LabellingArgs<T>& a, const bool* before, int64_t y, int64_
   }
   for (int r = 0; r < s.connectivity; ++r) {
     if (!near.inside[r] || before[r]) continue;
-    const T* m = a.messages[core::opposite(r)] + at;  // from the neighbour to this node
-    for (int64_t l = 0; l < s.stride; l += kLanes<T>) store(row + l, load(row + l) + load(m + l));
+    const M* m = static_cast<const M*>(a.messages[core::opposite(r)]) + at;  // from the neighbour
+    for (int64_t l = 0; l < s.stride; l += kLanes<T>)
+      store(row + l, load(row + l) + load_message<T>(m + l));
   }
   a.labels[pixel] = first_minimum(row, s.labels, s.stride);
 }
@@ -35,12 +37,14 @@ template <class T>
 void trws_labels(const LabellingArgs<T>& a) {
   bool before[core::kMaxDirections] = {};
   for (int r = 0; r < a.shape.connectivity; ++r) before[r] = comes_before(a.corner, r);
-  row_pipeline(a.shape, a.corner.bottom, a.threads, a.control, [&](ThreadMemory& memory) {
-    T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
-    return [&a, &before, row](int64_t y, int64_t begin, int64_t end) {
-      for (int64_t x = begin; x < end; ++x)
-        label_node(a, before, y, a.corner.right ? a.shape.width - 1 - x : x, row);
-    };
+  with_message_type<T>(a.storage, [&]<class M>() {
+    row_pipeline(a.shape, a.corner.bottom, a.threads, a.control, [&](ThreadMemory& memory) {
+      T* row = static_cast<T*>(memory.reserve(a.shape.stride * static_cast<int64_t>(sizeof(T))));
+      return [&a, &before, row](int64_t y, int64_t begin, int64_t end) {
+        for (int64_t x = begin; x < end; ++x)
+          label_node<T, M>(a, before, y, a.corner.right ? a.shape.width - 1 - x : x, row);
+      };
+    });
   });
 }
 

@@ -237,7 +237,8 @@ std::vector<double> DeviceBackend<T>::read(const double* sums, int64_t count) {
 
 /// See CpuBackend::chain_bounds. Sums of all pairs are read in one go.
 template <class T>
-std::vector<double> DeviceBackend<T>::chain_bounds(const Item<T>& item, const T* const* messages) {
+std::vector<double> DeviceBackend<T>::chain_bounds(const Item<T>& item,
+                                                   const void* const* messages) {
   const cpu::GridShape& shape = item.shape;
   const cpu::MinConvolutionPlan<double> plan =
       exact_potential(item).plan(memory(), item.options.min_convolution, 0.0, exact_tables_);
@@ -331,7 +332,7 @@ int64_t backend_bytes(const Problem<T>& p, const Options& o, int64_t items, bool
   bytes += 2 * items * p.pixels() * 4;                  // labels: ICM's, the best
   if (polishes) bytes += items * p.pixels() * (4 + kDouble);  // proposal, changes
   if (const int grids = coarse_grids(o, p.height, p.width); grids > 0) {
-    bytes += coarse_elements(shape, grids, true, items) * kElement;
+    bytes += coarse_bytes(shape, grids, true, items, kElement, kElement);
     bytes += int64_t{grids} * (p.connectivity + 3) * kAlignment;
   }
   return bytes;

@@ -176,7 +176,7 @@ class MessageAdjointSchedule final : public Adjoint<T> {
   /// The sum of theta and messages after the iteration (TRWP) or before it (ISGMR).
   void gather_state(const Records<T>& records, int record, T* const* before) {
     const Item<T>& it = this->item_;
-    std::vector<const T*> of;
+    std::vector<const void*> of;
     for (int r = 0; r < it.shape.connectivity; ++r)
       of.push_back(isgmr_ ? before[r] : records.messages(record, r));
     it.backend.gather({it.shape, it.unary, of.data(), it.shape.connectivity, state_.data(), nullptr,

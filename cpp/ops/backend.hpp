@@ -54,8 +54,8 @@ class Backend {
   /// nodes counted twice (ops/coarse.hpp).
   virtual void coarsen(const CoarseArgs<T>& args) = 0;
   /// messages of the finer grid = those of the coarser one's nodes.
-  virtual void prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
-                       cpu::Control* control) = 0;
+  virtual void prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
+                       MessageStorage storage, cpu::Control* control) = 0;
 
   /// SGM: unary = (sum - min sum) * share, labels of the minima to `minima` unless null.
   virtual void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) = 0;
@@ -70,8 +70,8 @@ class Backend {
   /// E(labels) of every item (Eq 3.1), labels [items, H, W].
   virtual std::vector<double> energies(const Item<T>& item, const int32_t* labels) = 0;
   /// Lower bound of every item: exact minima of chains of theta, or of theta and messages (one
-  /// volume per direction), weight rho each (spec section 2).
-  virtual std::vector<double> chain_bounds(const Item<T>& item, const T* const* messages) = 0;
+  /// volume per direction, kept as the item's options say), weight rho each (spec section 2).
+  virtual std::vector<double> chain_bounds(const Item<T>& item, const void* const* messages) = 0;
   /// Sums of the rows [items, H], in order.
   virtual std::vector<double> row_sums(const Item<T>& item, const double* rows) = 0;
 

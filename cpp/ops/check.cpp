@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/check.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -26,8 +27,9 @@ std::string shape_text(int64_t batch, int64_t height, int64_t width, int64_t lab
          std::to_string(width) + ", " + std::to_string(labels) + "]";
 }
 
-template <class T>
-void check_edge_weights(const Problem<T>& p) {
+/// visit(item, pair, y, x, weight) for every edge inside the image, of items that have their own.
+template <class T, class Visit>
+void each_edge_weight(const Problem<T>& p, const Visit& visit) {
   const int64_t arrays = p.edge_weights_batch_stride == 0 ? 1 : p.batch;
   for (int64_t b = 0; b < arrays; ++b) {
     for (int64_t pair = 0; pair < p.pairs(); ++pair) {
@@ -35,15 +37,39 @@ void check_edge_weights(const Problem<T>& p) {
       const T* w = p.edge_weights + b * p.edge_weights_batch_stride + pair * p.pixels();
       for (int64_t y = 0; y + d.dy < p.height; ++y) {
         for (int64_t x = d.dx < 0 ? -d.dx : 0; x < (d.dx > 0 ? p.width - d.dx : p.width); ++x) {
-          const T value = w[y * p.width + x];
-          if (value >= T(0) && value < T(1e12)) continue;
-          bad("weights: expected numbers in [0, 1e12), got " + number(static_cast<double>(value)) +
-              " at [" + std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) +
-              "]" + (p.batch > 1 ? " of item " + std::to_string(b) : ""));
+          visit(b, pair, y, x, w[y * p.width + x]);
         }
       }
     }
   }
+}
+
+template <class T>
+void check_edge_weights(const Problem<T>& p) {
+  each_edge_weight(p, [&](int64_t b, int64_t pair, int64_t y, int64_t x, T value) {
+    if (value >= T(0) && value < T(1e12)) return;
+    bad("weights: expected numbers in [0, 1e12), got " + number(static_cast<double>(value)) +
+        " at [" + std::to_string(pair) + ", " + std::to_string(y) + ", " + std::to_string(x) + "]" +
+        (p.batch > 1 ? " of item " + std::to_string(b) : ""));
+  });
+}
+
+template <class T>
+double largest_weight(const Problem<T>& p) {
+  if (p.edge_weights == nullptr) return static_cast<double>(p.weight);
+  T largest = T(0);
+  each_edge_weight(
+      p, [&](int64_t, int64_t, int64_t, int64_t, T value) { largest = std::max(largest, value); });
+  return static_cast<double>(largest);
+}
+
+/// max V - min V
+template <class T>
+double potential_range(const Problem<T>& p) {
+  if (p.pairwise.kind() != PotentialKind::Table) return p.pairwise(0, p.labels - 1);
+  const std::vector<double>& v = p.pairwise.values();
+  const auto [low, high] = std::minmax_element(v.begin(), v.end());
+  return *high - *low;
 }
 
 }  // namespace
@@ -154,9 +180,36 @@ void check_options(const Problem<T>& p, const Options& o) {
 }
 
 template <class T>
+void check_message_storage(const Problem<T>& p, const Options& o) {
+  if (o.message_storage == MessageStorage::Full) return;
+  const char* const name = o.message_storage == MessageStorage::Float16 ? "float16" : "bfloat16";
+  if (sizeof(T) != sizeof(float)) {
+    bad(std::string("message_dtype: \"") + name +
+        "\" is for unaries in float32, got float64; leave it out, or give float32");
+  }
+  switch (o.solver) {
+    case Solver::TRWP:
+    case Solver::BP:
+    case Solver::ISGMR:
+    case Solver::TRWS:
+      break;
+    default:
+      bad("message_dtype: only TRWP, BP, ISGMR and TRWS keep messages");
+  }
+  const double largest = largest_weight(p) * potential_range(p);
+  if (o.message_storage == MessageStorage::Float16 && largest > kLargestFloat16) {
+    bad("message_dtype: \"float16\" holds messages up to " + number(kLargestFloat16) +
+        ", weights times V reach " + number(largest) +
+        "; use \"bfloat16\", or divide unaries and weights by a common factor");
+  }
+}
+
+template <class T>
 void check_layer(const Problem<T>& p, const LayerOptions& o) {
   check_shape(p);
   check_options(p, o);
+  if (o.message_storage != MessageStorage::Full)
+    bad("message_dtype: a layer keeps messages in the unaries' type; leave it out");
   switch (o.solver) {
     case Solver::SGM:
     case Solver::ISGMR:
@@ -194,6 +247,8 @@ void check_gradients(const Problem<T>& p, const void* tape, const T* grad_costs,
 
 template void check_shape<float>(const Problem<float>&);
 template void check_shape<double>(const Problem<double>&);
+template void check_message_storage<float>(const Problem<float>&, const Options&);
+template void check_message_storage<double>(const Problem<double>&, const Options&);
 template void check_layer<float>(const Problem<float>&, const LayerOptions&);
 template void check_layer<double>(const Problem<double>&, const LayerOptions&);
 template void check_gradients<float>(const Problem<float>&, const void*, const float*,

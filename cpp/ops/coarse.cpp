@@ -31,24 +31,26 @@ class CoarseGrid {
   /// Messages are zero, or those of the next coarser grid.
   void solve(const cpu::MinConvolutionPlan<T>& plan, CoarseGrid* coarser) {
     for (int r = 0; r < shape_.connectivity; ++r) {
-      volumes_.push_back(new_volume());
+      volumes_.push_back(item_.new_messages(shape_));
       messages_.push_back(volumes_.back().data());
     }
     if (coarser != nullptr) coarser->hand_on(shape_, messages_);
     sum_ = new_volume();
     item_.backend.gather({shape_, unary_.data(), messages_.data(), shape_.connectivity, sum_.data(),
-                          nullptr, nullptr, item_.threads, item_.control});
+                          nullptr, nullptr, item_.threads, item_.control,
+                          item_.options.message_storage});
     for (int k = 0; k < kIterations; ++k) {
       for (int pair = 0; pair < shape_.connectivity / 2; ++pair) sweep(plan, pair);
     }
   }
 
   /// Gives its messages to a finer grid and its memory back.
-  void hand_on(const cpu::GridShape& fine, const std::vector<T*>& messages) {
+  void hand_on(const cpu::GridShape& fine, const std::vector<void*>& messages) {
     sum_ = {};
     unary_ = {};
     for (size_t r = 0; r < messages.size(); ++r) {
-      item_.backend.prolong(fine, messages_[r], messages[r], item_.control);
+      item_.backend.prolong(fine, messages_[r], messages[r], item_.options.message_storage,
+                            item_.control);
       volumes_[r] = {};
     }
   }
@@ -66,19 +68,19 @@ class CoarseGrid {
     args.sum = sum_.data();
     args.forward = messages_[static_cast<size_t>(2 * pair)];
     args.backward = messages_[static_cast<size_t>(2 * pair + 1)];
-    args.cavity = args.backward;
     args.rho = static_cast<T>(trwp_rho(item_.options, shape_.connectivity));
     args.damping = static_cast<T>(item_.options.damping);
     args.threads = item_.threads;
     args.control = item_.control;
+    args.storage = item_.options.message_storage;
     item_.backend.sweep_pair(args);
   }
 
   Item<T>& item_;
   cpu::GridShape shape_;
   Buffer<T> unary_, per_edge_, sum_;
-  std::vector<Buffer<T>> volumes_;
-  std::vector<T*> messages_;
+  std::vector<Buffer<std::byte>> volumes_;
+  std::vector<void*> messages_;
 };
 
 }  // namespace
@@ -96,18 +98,19 @@ std::vector<cpu::GridShape> coarser_shapes(const cpu::GridShape& shape, int grid
   return shapes;
 }
 
-int64_t coarse_elements(const cpu::GridShape& shape, int grids, bool edge_weights, int64_t items) {
-  int64_t elements = 0;
+int64_t coarse_bytes(const cpu::GridShape& shape, int grids, bool edge_weights, int64_t items,
+                     int64_t element, int64_t message_element) {
+  int64_t bytes = 0;
   for (const cpu::GridShape& s : coarser_shapes(shape, grids)) {
-    elements += items * s.volume() * (s.connectivity + 2);  // unary, sum, messages
-    if (edge_weights) elements += items * s.pixels() * s.connectivity / 2;
+    bytes += items * s.volume() * (2 * element + s.connectivity * message_element);  // unary, sum
+    if (edge_weights) bytes += items * s.pixels() * s.connectivity / 2 * element;
   }
-  return elements;
+  return bytes;
 }
 
 template <class T>
 bool start_from_coarse(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, int grids,
-                       const std::vector<T*>& messages) {
+                       const std::vector<void*>& messages) {
   const std::vector<cpu::GridShape> shapes = coarser_shapes(item.shape, grids);
   if (shapes.empty()) return false;
   std::vector<CoarseGrid<T>> chain;
@@ -125,8 +128,8 @@ bool start_from_coarse(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, in
 }
 
 template bool start_from_coarse<float>(Item<float>&, const cpu::MinConvolutionPlan<float>&, int,
-                                       const std::vector<float*>&);
+                                       const std::vector<void*>&);
 template bool start_from_coarse<double>(Item<double>&, const cpu::MinConvolutionPlan<double>&, int,
-                                        const std::vector<double*>&);
+                                        const std::vector<void*>&);
 
 }  // namespace mrfcore

@@ -19,10 +19,12 @@ namespace mrfcore {
 /// image is too small for one, messages are as they were then.
 template <class T>
 bool start_from_coarse(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, int grids,
-                       const std::vector<T*>& messages);
+                       const std::vector<void*>& messages);
 
-/// Elements of T that this takes from the item's memory, for `items` items of this shape.
-int64_t coarse_elements(const cpu::GridShape& shape, int grids, bool edge_weights, int64_t items);
+/// Bytes that this takes from the item's memory, for `items` items of this shape, with elements of
+/// so many bytes, those of messages apart.
+int64_t coarse_bytes(const cpu::GridShape& shape, int grids, bool edge_weights, int64_t items,
+                     int64_t element, int64_t message_element);
 
 /// Grids of half the size each, finest first, without the given one.
 std::vector<cpu::GridShape> coarser_shapes(const cpu::GridShape& shape, int grids);

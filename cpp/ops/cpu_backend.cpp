@@ -81,7 +81,7 @@ void CpuBackend<T>::make_bound_plan(const Item<T>& item) {
 }
 
 template <class T>
-std::vector<double> CpuBackend<T>::chain_bounds(const Item<T>& item, const T* const* messages) {
+std::vector<double> CpuBackend<T>::chain_bounds(const Item<T>& item, const void* const* messages) {
   if (!bound_plan_) make_bound_plan(item);
   // Every node lies on one scanline of each pair. Pairs without an edge in this image are left out,
   // so that the bound of a chain is its exact minimum.
@@ -101,7 +101,8 @@ std::vector<double> CpuBackend<T>::chain_bounds(const Item<T>& item, const T* co
                           rho,
                           minima.data(),
                           item.threads,
-                          item.control});
+                          item.control,
+                          item.options.message_storage});
     for (int64_t i = 0; i < minima.size(); ++i) bound += minima.data()[i];
   }
   return {bound};

@@ -30,8 +30,8 @@ class CpuBackend final : public Backend<T> {
 
   void fuse(const Item<T>& item, int32_t* labels, const int32_t* proposal) override;
   void coarsen(const CoarseArgs<T>& args) override;
-  void prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
-               cpu::Control* control) override;
+  void prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
+               MessageStorage storage, cpu::Control* control) override;
 
   void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) override;
   void feed_back_adjoint(const Item<T>& item, const T* grad_unary, T share, const void* minima,
@@ -40,7 +40,7 @@ class CpuBackend final : public Backend<T> {
   void add(T* to, const T* from, int64_t count) override;
 
   std::vector<double> energies(const Item<T>& item, const int32_t* labels) override;
-  std::vector<double> chain_bounds(const Item<T>& item, const T* const* messages) override;
+  std::vector<double> chain_bounds(const Item<T>& item, const void* const* messages) override;
   std::vector<double> row_sums(const Item<T>& item, const double* rows) override;
 
   OwnedPlan<T> plan(const Item<T>& item, T scale) override;

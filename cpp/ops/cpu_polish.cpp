@@ -126,23 +126,27 @@ void CpuBackend<T>::coarsen(const CoarseArgs<T>& a) {
 
 /// Nodes without a predecessor get messages of a node without one, which are zero.
 template <class T>
-void CpuBackend<T>::prolong(const cpu::GridShape& fine, const T* coarse_messages, T* messages,
-                            cpu::Control* control) {
-  const int64_t n = fine.stride, coarse_width = (fine.width + 1) / 2;
+void CpuBackend<T>::prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
+                            MessageStorage storage, cpu::Control* control) {
+  const int64_t row = fine.stride * message_bytes(storage, sizeof(T));
+  const int64_t coarse_width = (fine.width + 1) / 2;
+  const auto* from = static_cast<const std::byte*>(coarse_messages);
+  auto* to = static_cast<std::byte*>(messages);
 #pragma omp parallel for num_threads(threads_) if (threads_ > 1)
   for (int64_t y = 0; y < fine.height; ++y) {
     const bool stopped = cpu::should_stop(control);
     for (int64_t x = 0; x < fine.width && !stopped; ++x) {
-      std::copy_n(coarse_messages + (y / 2 * coarse_width + x / 2) * n, n,
-                  messages + (y * fine.width + x) * n);
+      std::copy_n(from + (y / 2 * coarse_width + x / 2) * row, row,
+                  to + (y * fine.width + x) * row);
     }
   }
 }
 
-#define MRF_INSTANTIATE(T)                                                     \
-  template void CpuBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*); \
-  template void CpuBackend<T>::coarsen(const CoarseArgs<T>&);                  \
-  template void CpuBackend<T>::prolong(const cpu::GridShape&, const T*, T*, cpu::Control*);
+#define MRF_INSTANTIATE(T)                                                                        \
+  template void CpuBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*);                    \
+  template void CpuBackend<T>::coarsen(const CoarseArgs<T>&);                                     \
+  template void CpuBackend<T>::prolong(const cpu::GridShape&, const void*, void*, MessageStorage, \
+                                       cpu::Control*);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)
 #undef MRF_INSTANTIATE

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/directions.hpp"
 #include "ops/check.hpp"
@@ -11,10 +12,28 @@
 namespace mrfcore {
 namespace {
 
+/// V of a given table.
+struct TableValues {
+  const double* values;
+  int64_t labels;
+  double operator()(int64_t l, int64_t m) const { return values[l * labels + m]; }
+};
+
+/// Any other V: looked up, since an edge would take longer to compute than to load.
+struct DifferenceValues {
+  std::vector<double> values;
+  explicit DifferenceValues(const Potential& v, int64_t labels) {
+    for (int64_t d = 0; d < labels; ++d) values.push_back(v(0, d));
+  }
+  double operator()(int64_t l, int64_t m) const {
+    return values[static_cast<size_t>(l < m ? m - l : l - m)];
+  }
+};
+
 /// Unaries of row y and the edges its pixels own, in raster order.
-template <class T>
-double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView<T>& weights,
-                  const int32_t* labels, int64_t y) {
+template <class T, class V>
+double row_energy(const Problem<T>& p, const V& pairwise, const T* unary,
+                  const cpu::EdgeWeightView<T>& weights, const int32_t* labels, int64_t y) {
   double unaries = 0.0, edges = 0.0;
   for (int64_t x = 0; x < p.width; ++x) {
     const int64_t i = y * p.width + x;
@@ -28,7 +47,7 @@ double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView
     double sum = 0.0;
     for (int64_t x = begin; x < end; ++x) {
       const int64_t i = y * p.width + x;
-      const double v = p.pairwise(labels[i], labels[i + d.dy * p.width + d.dx]);
+      const double v = pairwise(labels[i], labels[i + d.dy * p.width + d.dx]);
       sum += weights.per_edge == nullptr
                  ? v
                  : v * static_cast<double>(weights.per_edge[pair * p.pixels() + i]);
@@ -38,19 +57,29 @@ double row_energy(const Problem<T>& p, const T* unary, const cpu::EdgeWeightView
   return unaries + edges * static_cast<double>(weights.scale);
 }
 
-}  // namespace
-
-template <class T>
-double item_energy(const Problem<T>& p, int64_t item, const int32_t* labels, int threads) {
+template <class T, class V>
+double energy_with(const Problem<T>& p, const V& pairwise, int64_t item, const int32_t* labels,
+                   int threads) {
   const T* unary = p.unary + item * p.pixels() * p.labels;
   const cpu::EdgeWeightView<T> weights = item_weights(p, item);
   std::vector<double> rows(static_cast<size_t>(p.height));
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t y = 0; y < p.height; ++y)
-    rows[static_cast<size_t>(y)] = row_energy(p, unary, weights, labels, y);
+    rows[static_cast<size_t>(y)] = row_energy(p, pairwise, unary, weights, labels, y);
   double total = 0.0;
   for (const double row : rows) total += row;  // in order: the same bits for any number of threads
   return total;
+}
+
+}  // namespace
+
+template <class T>
+double item_energy(const Problem<T>& p, int64_t item, const int32_t* labels, int threads) {
+  if (p.pairwise.kind() == PotentialKind::Table) {
+    const TableValues v{p.pairwise.values().data(), p.labels};
+    return energy_with(p, v, item, labels, threads);
+  }
+  return energy_with(p, DifferenceValues(p.pairwise, p.labels), item, labels, threads);
 }
 
 template <class T>

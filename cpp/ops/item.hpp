@@ -48,6 +48,11 @@ struct Item {
   }
   /// Zeroed volume [items, H, W, stride].
   Buffer<T> new_volume() const { return zeroed<T>(volume()); }
+  /// The same for messages on a grid of any size, kept as the options say.
+  Buffer<std::byte> new_messages(const cpu::GridShape& grid) const {
+    const int64_t element = message_bytes(options.message_storage, sizeof(T));
+    return zeroed<std::byte>(items * grid.volume() * element);
+  }
   const T* raw_unary() const { return problem.unary + index * shape.pixels() * shape.labels; }
 };
 

@@ -93,20 +93,21 @@ class MessageSchedule : public Schedule<T> {
         sum_(item.new_volume()),
         rule_(rule_of(item.options.solver)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
-      volumes_.push_back(item.new_volume());
+      volumes_.push_back(item.new_messages(item.shape));
       messages_.push_back(volumes_.back().data());
     }
-    if (rule_ == cpu::SweepRule::ISGMR && item.options.damping > 0.0) cavity_ = item.new_volume();
-    this->gather(item.unary, nullptr, 0, sum_.data(), nullptr, nullptr);  // all messages are zero
+    if (cavity_apart(item.options)) cavity_ = item.new_volume();
   }
 
   void start() override {
     const cpu::GridShape& s = this->item_.shape;
     const int grids = coarse_grids(this->item_.options, s.height, s.width);
-    if (grids > 0 && start_from_coarse(this->item_, plan_.get(), grids, messages_)) refresh_sum();
+    if (grids > 0) start_from_coarse(this->item_, plan_.get(), grids, messages_);
   }
 
   void iterate() override {
+    // Not before: until then nothing has touched its memory, while that of coarser grids was held.
+    if (!summed_) refresh_sum();
     for (int pair = 0; pair < this->item_.problem.pairs(); ++pair) sweep(pair);
     if (this->item_.layer.temperature > T(0)) record_messages();
     ++done_;
@@ -133,15 +134,15 @@ class MessageSchedule : public Schedule<T> {
   }
 
   void save(T* to, int64_t apart) override {
-    for (const T* message : messages_) {
-      this->item_.backend.copy_values(to, message, sum_.size());
+    for (const void* message : messages_) {
+      this->item_.backend.copy(to, message, sum_.bytes());
       to += apart;
     }
     refresh_sum();  // as restore() must
   }
   void restore(const T* from, int64_t apart, int done) override {
-    for (T* message : messages_) {
-      this->item_.backend.copy_values(message, from, sum_.size());
+    for (void* message : messages_) {
+      this->item_.backend.copy(message, from, sum_.bytes());
       from += apart;
     }
     done_ = done;
@@ -149,7 +150,7 @@ class MessageSchedule : public Schedule<T> {
   }
 
  protected:
-  const std::vector<T*>& messages() const { return messages_; }
+  const std::vector<void*>& messages() const { return messages_; }
 
  private:
   static constexpr int kRefreshInterval = 8;
@@ -170,7 +171,7 @@ class MessageSchedule : public Schedule<T> {
     args.sum = sum_.data();
     args.forward = messages_[static_cast<size_t>(2 * pair)];
     args.backward = messages_[static_cast<size_t>(2 * pair + 1)];
-    args.cavity = cavity_ ? cavity_.data() : args.backward;
+    args.cavity = cavity_ ? cavity_.data() : static_cast<T*>(args.backward);
     args.rho = static_cast<T>(trwp_rho(it.options, it.shape.connectivity));
     args.damping = static_cast<T>(it.options.damping);
     const int record = this->record_index(done_);
@@ -180,6 +181,7 @@ class MessageSchedule : public Schedule<T> {
     }
     args.threads = it.threads;
     args.control = it.control;
+    args.storage = it.options.message_storage;
     it.backend.sweep_pair(args);
   }
 
@@ -188,22 +190,23 @@ class MessageSchedule : public Schedule<T> {
     const int record = this->record_index(done_);
     if (record < 0) return;
     for (int r = 0; r < this->item_.shape.connectivity; ++r) {
-      const T* message = messages_[static_cast<size_t>(r)];
-      this->item_.backend.copy_values(this->item_.layer.records->messages(record, r), message,
-                                      sum_.size());
+      this->item_.backend.copy(this->item_.layer.records->messages(record, r),
+                               messages_[static_cast<size_t>(r)], sum_.bytes());
     }
   }
 
   void refresh_sum() {
     this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, sum_.data(),
                  nullptr, nullptr);
+    summed_ = true;
   }
 
   OwnedPlan<T> plan_;
   Buffer<T> sum_, cavity_;
-  std::vector<Buffer<T>> volumes_;
-  std::vector<T*> messages_;
+  std::vector<Buffer<std::byte>> volumes_;
+  std::vector<void*> messages_;
   cpu::SweepRule rule_;
+  bool summed_ = false;
   int done_ = 0;
 };
 

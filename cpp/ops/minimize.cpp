@@ -13,6 +13,7 @@
 #include "mrfcore/error.hpp"
 #include "mrfcore/runtime.hpp"
 #include "ops/check.hpp"
+#include "ops/coarse.hpp"
 #include "ops/cpu_backend.hpp"
 #include "ops/dispatch.hpp"
 #include "ops/item_run.hpp"
@@ -32,12 +33,14 @@ void check_memory(const Problem<T>& problem, const Options& options, int concurr
   if (bytes < kNotWorthAsking) return;
   const int64_t available = available_bytes();
   if (available < 0 || bytes <= available) return;
-  throw OutOfMemory(
-      "minimize: unary [" + std::to_string(problem.batch) + ", " + std::to_string(problem.height) +
-      ", " + std::to_string(problem.width) + ", " + std::to_string(problem.labels) + "] needs " +
-      std::to_string(bytes) + " bytes (" + gibibytes(bytes) + ") of working memory, " +
-      std::to_string(available) + " (" + gibibytes(available) +
-      ") are available; use fewer labels, a smaller image, float32, or solver \"icm\" or \"sgm\"");
+  throw OutOfMemory("minimize: unary [" + std::to_string(problem.batch) + ", " +
+                    std::to_string(problem.height) + ", " + std::to_string(problem.width) + ", " +
+                    std::to_string(problem.labels) + "] needs " + std::to_string(bytes) +
+                    " bytes (" + gibibytes(bytes) + ") of working memory, " +
+                    std::to_string(available) + " (" + gibibytes(available) +
+                    ") are available; use fewer labels, a smaller image, float32, 16-bit messages "
+                    "(message_dtype), or solver \"icm\" or "
+                    "\"sgm\"");
 }
 
 template <class T>
@@ -89,8 +92,17 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
   const double stride = static_cast<double>(round_up(problem.labels, 16));
   const double labels = static_cast<double>(problem.labels);
   const bool may_copy = problem.labels % 16 != 0;
-  const double volumes =
-      static_cast<double>(schedule_volumes(options, problem.connectivity)) + (may_copy ? 1.0 : 0.0);
+  const auto messages = static_cast<double>(message_volumes(options, problem.connectivity));
+  const double others =
+      static_cast<double>(schedule_volumes(options, problem.connectivity)) - messages;
+  const auto message_element =
+      static_cast<double>(message_bytes(options.message_storage, sizeof(T)));
+  // Coarser grids are done with before the sum is first written.
+  const cpu::GridShape shape{problem.height, problem.width, static_cast<int>(problem.labels),
+                             round_up(problem.labels, 16), problem.connectivity};
+  const auto coarse = static_cast<double>(coarse_bytes(
+      shape, coarse_grids(options, problem.height, problem.width), problem.edge_weights != nullptr,
+      1, sizeof(T), message_bytes(options.message_storage, sizeof(T))));
   const bool table = options.solver == Solver::TRWS || options.solver == Solver::MeanField ||
                      options.solver == Solver::ICM || options.solver == Solver::Chain ||
                      options.min_convolution == MinConvolution::General ||
@@ -101,7 +113,10 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
       labels * stride * (4.0 * sizeof(T) + (options.lower_bound ? 16.0 : 0.0));
   // Guarded rows of a strip and the scratch of a convolution, per thread.
   const double scratch = 44.0 * 3.0 * stride * sizeof(double) * std::max(options.threads, 1);
-  double bytes = volumes * pixels * stride * sizeof(T) + (table ? table_bytes : 0.0) + scratch;
+  const double volume = pixels * stride;
+  double bytes = volume * (messages * message_element + (may_copy ? sizeof(T) : 0)) +
+                 std::max(others * volume * sizeof(T), coarse) + (table ? table_bytes : 0.0) +
+                 scratch;
   if (options.lower_bound && problem.edge_weights != nullptr)
     bytes += pixels * 8.0 * static_cast<double>(problem.pairs());
   constexpr double kLargest = 9e18;
@@ -113,6 +128,7 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
                                  const Outputs<T>& outputs) {
   check_problem(problem);
   check_options(problem, options);
+  check_message_storage(problem, options);
   if (outputs.labels == nullptr)
     throw std::invalid_argument("labels: expected an array to write to, got a null pointer");
   const cpu::Kernels<T>& kernels = kernels_for_labels<T>(problem.labels);

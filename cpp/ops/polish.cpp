@@ -15,14 +15,14 @@ class Polish {
         states_(states),
         labels_(labels) {}
 
-  void run(T* const* messages, int labellings) {
+  void run(const void* const* messages, int labellings) {
     // From opposite corners first: two labellings that differ most.
     constexpr cpu::Corner kCorners[] = {{false, false}, {true, true}, {false, true}, {true, false}};
     improve();
     for (int i = 0; i < labellings; ++i) {
       item_.backend.trws_labels({item_.shape, item_.weights, tables_.forward(), tables_.backward(),
                                  item_.unary, messages, proposal_.data(), item_.threads,
-                                 item_.control, kCorners[i]});
+                                 item_.control, kCorners[i], item_.options.message_storage});
       minimize_lines();
       take_better();
     }
@@ -60,14 +60,14 @@ class Polish {
 }  // namespace
 
 template <class T>
-void polish(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, T* const* messages, T* states,
-            int labellings, int32_t* labels) {
+void polish(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, const void* const* messages,
+            T* states, int labellings, int32_t* labels) {
   Polish<T>(item, plan, states, labels).run(messages, labellings);
 }
 
-template void polish<float>(Item<float>&, const cpu::MinConvolutionPlan<float>&, float* const*,
+template void polish<float>(Item<float>&, const cpu::MinConvolutionPlan<float>&, const void* const*,
                             float*, int, int32_t*);
-template void polish<double>(Item<double>&, const cpu::MinConvolutionPlan<double>&, double* const*,
-                             double*, int, int32_t*);
+template void polish<double>(Item<double>&, const cpu::MinConvolutionPlan<double>&,
+                             const void* const*, double*, int, int32_t*);
 
 }  // namespace mrfcore

@@ -10,7 +10,7 @@ namespace mrfcore {
 /// the image; rows and columns of each are minimised exactly given the rest; and in every region
 /// where labellings differ the cheaper one is taken. `states`: a volume to work in.
 template <class T>
-void polish(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, T* const* messages, T* states,
-            int labellings, int32_t* labels);
+void polish(Item<T>& item, const cpu::MinConvolutionPlan<T>& plan, const void* const* messages,
+            T* states, int labellings, int32_t* labels);
 
 }  // namespace mrfcore

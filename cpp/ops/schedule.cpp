@@ -6,10 +6,10 @@
 namespace mrfcore {
 
 template <class T>
-void Schedule<T>::gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
+void Schedule<T>::gather(const T* unary, const void* const* messages, int count, T* sum, T* costs,
                          int32_t* labels) {
-  item_.backend.gather(
-      {item_.shape, unary, messages, count, sum, costs, labels, item_.threads, item_.control});
+  item_.backend.gather({item_.shape, unary, messages, count, sum, costs, labels, item_.threads,
+                        item_.control, item_.options.message_storage});
 }
 
 double trwp_rho(const Options& options, int connectivity) {
@@ -40,29 +40,44 @@ int coarse_grids(const Options& o, int64_t height, int64_t width) {
   return o.coarse.value_or(o.solver == Solver::TRWP ? 3 : 0);
 }
 
+bool cavity_apart(const Options& o) {
+  return o.solver == Solver::ISGMR &&
+         (o.damping > 0.0 || o.message_storage != MessageStorage::Full);
+}
+
 int default_iterations(const Options& options, int64_t height, int64_t width) {
   const bool ahead = options.solver == Solver::TRWP && coarse_grids(options, height, width) > 0;
   return ahead ? 10 : 50;
 }
 
-int64_t schedule_volumes(const Options& options, int connectivity) {
+int64_t message_volumes(const Options& options, int connectivity) {
   switch (options.solver) {
-    case Solver::SGM:
-      return 2;  // sum, next iteration's unary
     case Solver::ISGMR:
-      return connectivity + 1 + (options.damping > 0.0 ? 1 : 0);
     case Solver::TRWP:
     case Solver::BP:
     case Solver::Chain:
-      return connectivity + 1;
     case Solver::TRWS:
       return connectivity;
-    case Solver::MeanField:
-      return 2;
-    case Solver::ICM:
+    default:
       return 0;
   }
-  return 0;
+}
+
+int64_t schedule_volumes(const Options& options, int connectivity) {
+  const int64_t messages = message_volumes(options, connectivity);
+  switch (options.solver) {
+    case Solver::ISGMR:
+      return messages + 1 + (cavity_apart(options) ? 1 : 0);
+    case Solver::TRWP:
+    case Solver::BP:
+    case Solver::Chain:
+      return messages + 1;
+    case Solver::SGM:  // sum, next iteration's unary
+    case Solver::MeanField:
+      return 2;
+    default:
+      return messages;
+  }
 }
 
 template <class T>

@@ -43,7 +43,7 @@ class Schedule {
     return item_.layer.records == nullptr ? -1 : done - item_.layer.first_iteration;
   }
   /// arg-min over labels of theta + messages (Eq 3.7, 3.8).
-  void gather(const T* unary, const T* const* messages, int count, T* sum, T* costs,
+  void gather(const T* unary, const void* const* messages, int count, T* sum, T* costs,
               int32_t* labels);
 
   Item<T>& item_;
@@ -67,7 +67,11 @@ double trwp_rho(const Options& options, int connectivity);
 int polish_labellings(const Options& options, int64_t height, int64_t width);
 int coarse_grids(const Options& options, int64_t height, int64_t width);
 
-/// Volumes of [H, W, padded L] that a solver holds.
+/// Do ISGMR's cavities (Eq 3.9) need a volume of their own? Else they lie where messages will.
+bool cavity_apart(const Options& options);
+
+/// Volumes of [H, W, padded L] that a solver holds, and how many of them are messages.
 int64_t schedule_volumes(const Options& options, int connectivity);
+int64_t message_volumes(const Options& options, int connectivity);
 
 }  // namespace mrfcore

@@ -16,7 +16,7 @@ class TrwsSchedule final : public Schedule<T> {
         tables_(item.backend.tables(item, T(1))),
         row_bound_(item.template zeroed<double>(item.items * item.shape.height)) {
     for (int r = 0; r < item.shape.connectivity; ++r) {
-      volumes_.push_back(item.new_volume());
+      volumes_.push_back(item.new_messages(item.shape));
       messages_.push_back(volumes_.back().data());
     }
   }
@@ -32,8 +32,17 @@ class TrwsSchedule final : public Schedule<T> {
   /// its low energies.
   void read(int32_t* labels, T* costs) override {
     const Item<T>& it = this->item_;
-    it.backend.trws_labels({it.shape, it.weights, tables_.forward(), tables_.backward(), it.unary,
-                            messages_.data(), labels, it.threads, it.control});
+    it.backend.trws_labels({it.shape,
+                            it.weights,
+                            tables_.forward(),
+                            tables_.backward(),
+                            it.unary,
+                            messages_.data(),
+                            labels,
+                            it.threads,
+                            it.control,
+                            {},
+                            it.options.message_storage});
     if (costs != nullptr) {
       this->gather(it.unary, messages_.data(), it.shape.connectivity, nullptr, costs, nullptr);
     }
@@ -53,14 +62,15 @@ class TrwsSchedule final : public Schedule<T> {
   void pass(bool backward) {
     const Item<T>& it = this->item_;
     it.backend.trws_pass({it.shape, backward, it.weights, &plan_.get(), it.unary, messages_.data(),
-                          backward ? row_bound_.data() : nullptr, it.threads, it.control});
+                          backward ? row_bound_.data() : nullptr, it.threads, it.control,
+                          it.options.message_storage});
   }
 
   OwnedPlan<T> plan_;
   PotentialTables<T> tables_;
   Buffer<double> row_bound_;
-  std::vector<Buffer<T>> volumes_;
-  std::vector<T*> messages_;
+  std::vector<Buffer<std::byte>> volumes_;
+  std::vector<void*> messages_;
   bool started_ = false;
 };
 

@@ -103,7 +103,11 @@ def minimize(
             grids of half the size each; default 3 for trwp, else 0),
             min_convolution="auto" | "general" (the O(L^2) path), rho
             (trwp; default 2 / connectivity, the share of chains through an edge), damping in [0, 1)
-            (trwp, bp, isgmr), head="unary" | "zero" (sgm: first message of a scanline),
+            (trwp, bp, isgmr), message_dtype="float16" | "bfloat16" (trwp, bp, isgmr, trws, on the
+            CPU with float32 unaries: messages are kept in 16 bits and computed in 32, which halves
+            their memory; float16 for messages up to 65504; energies and bounds stay true, the
+            labelling may be a little worse), head="unary" | "zero" (sgm: first message of a
+            scanline),
             normalise=None | "directions" (mean_field: divide the neighbours' sum by the
             connectivity), init (icm: labels to start from).
 
@@ -299,8 +303,8 @@ def _labels(name: str, labels: Any, problem: _Problem) -> npt.NDArray[np.int32]:
             f"{name}: expected shape {list(expected)} as in unary, got {list(array.shape)}"
         )
     count = problem.unary.shape[3]
-    outside = (array < 0) | (array >= count)
-    if outside.any():
+    if array.min() < 0 or array.max() >= count:
+        outside = (array < 0) | (array >= count)
         where = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
             f"{name}: expected labels 0..{count - 1}, got {array[where]} at {list(where)}"

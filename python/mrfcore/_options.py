@@ -17,10 +17,10 @@ _MESSAGE_OPTIONS = ("keep_best", "min_convolution")
 
 SOLVERS: Mapping[str, tuple[str, ...]] = {
     "sgm": ("head", *_MESSAGE_OPTIONS),
-    "isgmr": ("damping", "polish", *_MESSAGE_OPTIONS),
-    "trwp": ("coarse", "damping", "polish", "rho", *_MESSAGE_OPTIONS),
-    "bp": ("coarse", "damping", "polish", *_MESSAGE_OPTIONS),
-    "trws": _MESSAGE_OPTIONS,
+    "isgmr": ("damping", "message_dtype", "polish", *_MESSAGE_OPTIONS),
+    "trwp": ("coarse", "damping", "message_dtype", "polish", "rho", *_MESSAGE_OPTIONS),
+    "bp": ("coarse", "damping", "message_dtype", "polish", *_MESSAGE_OPTIONS),
+    "trws": ("message_dtype", *_MESSAGE_OPTIONS),
     "mean_field": ("keep_best", "normalise"),
     "icm": ("init", "keep_best"),
     "chain": _MESSAGE_OPTIONS,
@@ -85,6 +85,19 @@ def core_options(solver: str, given: Mapping[str, Any]) -> _core.Options:
     )
     path = _choice("min_convolution", given.get("min_convolution", "auto"), ("auto", "general"))
     options.min_convolution = getattr(_core.MinConvolution, path)
+    options.message_storage = _message_storage(given.get("message_dtype"))
     normalise = _choice("normalise", given.get("normalise"), (None, "directions"))
     options.normalise_directions = normalise == "directions"
     return options
+
+
+def _message_storage(dtype: object) -> _core.MessageStorage:
+    """Of a name, or of NumPy's or torch's dtype of that name."""
+    if dtype is not None and not isinstance(dtype, str):
+        dtype = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+    storages = {
+        None: _core.MessageStorage.full,
+        "float16": _core.MessageStorage.float16,
+        "bfloat16": _core.MessageStorage.bfloat16,
+    }
+    return storages[_choice("message_dtype", dtype, tuple(storages))]

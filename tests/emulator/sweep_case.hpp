@@ -122,7 +122,9 @@ SweepState<T> swept_by_cpu(const SweepCase& setup, const Instance<T>& instance, 
   const int64_t bytes = setup.shape.labels > cpu::kByteLabels ? 2 : 1;
   for (int64_t b = 0; b < setup.shape.batch; ++b) {
     kernels.sweep_pair(a);
-    for (T** volume : {&a.sum, &a.forward, &a.backward, &a.cavity}) *volume += pixels * s.stride;
+    for (T** volume : {&a.sum, &a.cavity}) *volume += pixels * s.stride;
+    for (void** volume : {&a.forward, &a.backward})
+      *volume = static_cast<T*>(*volume) + pixels * s.stride;
     a.unary += pixels * s.stride;
     if (a.weights.per_edge != nullptr) a.weights.per_edge += instance.weights_size();
     for (cpu::ArgminTape* tape : {&a.forward_tape, &a.backward_tape}) {

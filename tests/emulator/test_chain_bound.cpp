@@ -60,7 +60,7 @@ std::vector<double> minima_by_cpu(const Bound<T>& b, int pair) {
   for (const auto& m : b.messages) messages.push_back(padded(m, labels, stride, T(0)));
   std::vector<double> minima(static_cast<size_t>(b.lines(pair) * b.shape().batch));
   for (int64_t item = 0; item < b.shape().batch; ++item) {
-    std::vector<const T*> volumes;
+    std::vector<const void*> volumes;
     for (const auto& m : messages) volumes.push_back(m.data() + item * b.pixels() * stride);
     kernels.chain_bound(
         {{b.shape().height, b.shape().width, static_cast<int>(labels), stride,
@@ -84,7 +84,7 @@ std::vector<double> minima_by_cuda(const Bound<T>& b, int pair) {
   const OwnedPlan<double> plan = b.plan(1);
   const bool shared_weights = b.instance.edge_weights.empty();
   std::vector<double> minima(static_cast<size_t>(b.lines(pair) * b.shape().batch), kUntouched);
-  std::vector<const T*> volumes;
+  std::vector<const void*> volumes;
   for (const auto& m : b.messages) volumes.push_back(m.data());
   const int64_t labels = b.shape().labels;
   const cuda::ChainBoundArgs<T> args{

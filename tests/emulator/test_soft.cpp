@@ -55,7 +55,9 @@ PairState<T> swept_by_cpu(const PairCase& c, int pair) {
   cpu::SweepArgs<T> a = sweep_arguments(c, pair, plan, s);
   for (int64_t b = 0; b < c.shape.batch; ++b) {
     kernels.sweep_pair(a);
-    for (T** v : {&a.sum, &a.forward, &a.backward, &a.cavity}) *v += c.item_pixels() * s.stride;
+    const int64_t volume = c.item_pixels() * s.stride;
+    for (T** v : {&a.sum, &a.cavity}) *v += volume;
+    for (void** v : {&a.forward, &a.backward}) *v = static_cast<T*>(*v) + volume;
     if (c.edges) a.weights.per_edge += c.item_edges();
   }
   return s;

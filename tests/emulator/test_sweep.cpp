@@ -81,7 +81,7 @@ TYPED_TEST(CudaSweep, GathersWhatTheCpuGathers) {
     unary[0] = cpu::kForbidden<TypeParam>;
     const std::vector<TypeParam> first = random.array<TypeParam>(size, 4.0, 0.5),
                                  second = random.array<TypeParam>(size, 4.0, 0.5);
-    const TypeParam* messages[] = {first.data(), second.data()};
+    const void* messages[] = {first.data(), second.data()};
     std::vector<TypeParam> sum(unary.size()), costs(unary.size());
     std::vector<int32_t> found(static_cast<size_t>(shape.pixels()), -1);
     cpu::GatherArgs<TypeParam> a{};

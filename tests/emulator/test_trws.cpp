@@ -73,12 +73,12 @@ struct State {
     if (instance.edge_weights.empty()) return {nullptr, instance.weight};
     return {instance.edge_weights.data() + item * instance.weights_size(), T(0.5)};
   }
-  std::vector<T*> volumes(int64_t item) {
-    std::vector<T*> all;
+  std::vector<void*> volumes(int64_t item) {
+    std::vector<void*> all;
     for (auto& m : messages) all.push_back(m.data() + item * pixels() * stride);
     return all;
   }
-  cpu::TrwsArgs<T> pass(bool backward, bool bound, int64_t item, T* const* volumes_of_item) {
+  cpu::TrwsArgs<T> pass(bool backward, bool bound, int64_t item, void* const* volumes_of_item) {
     return {grid(),
             backward,
             weights(item),
@@ -89,7 +89,7 @@ struct State {
             1,
             nullptr};
   }
-  cpu::LabellingArgs<T> labelling(int64_t item, T* const* volumes_of_item) {
+  cpu::LabellingArgs<T> labelling(int64_t item, void* const* volumes_of_item) {
     return {grid(),
             weights(item),
             tables.forward(),
@@ -109,7 +109,7 @@ State<T> by_cpu(const TrwsCase& c, bool backward) {
   const cpu::Kernels<T>& kernels = kernels_for<T>(Isa::Baseline);
   State<T> s(c, kernels.lanes);
   for (int64_t item = 0; item < c.shape.batch; ++item) {
-    const std::vector<T*> volumes = s.volumes(item);
+    const std::vector<void*> volumes = s.volumes(item);
     kernels.trws_pass(s.pass(backward, false, item, volumes.data()));
     kernels.trws_pass(s.pass(!backward, true, item, volumes.data()));
     kernels.trws_labels(s.labelling(item, volumes.data()));
@@ -120,7 +120,7 @@ State<T> by_cpu(const TrwsCase& c, bool backward) {
 template <class T>
 State<T> by_cuda(const TrwsCase& c, bool backward) {
   State<T> s(c, 1);
-  const std::vector<T*> volumes = s.volumes(0);
+  const std::vector<void*> volumes = s.volumes(0);
   const cuda::Batch batch{c.shape.batch, s.pixels() * c.shape.labels,
                           s.instance.edge_weights.empty() ? 0 : s.instance.weights_size(), 0, 0};
   const auto progress = s.progress.data();
@@ -237,7 +237,7 @@ TYPED_TEST(CudaTrws, GivesTheCpusBitsForRowsBeyondAWarp) {
 TEST(CudaTrwsWide, RefusesWhatItHasNoKernelFor) {
   cpu::MinConvolutionPlan<float> plan{};
   cpu::TrwsArgs<float> args{};
-  float* const messages[4] = {};
+  void* const messages[4] = {};
   int32_t progress[2];
   args.shape = {1, 2, 65535, 65535, 4};
   args.plan = &plan;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "mrfcore/message_storage.hpp"
 #include "mrfcore/problem.hpp"
 
 namespace mrfcore {
@@ -53,6 +54,9 @@ struct Options {
   /// TRWP, BP: messages start from those of up to so many grids of half the size each, the coarsest
   /// solved first; none below 16 pixels. 0: they start from zero. Unset: 3 for TRWP, else 0.
   std::optional<int> coarse;
+  /// TRWP, BP, ISGMR, TRWS on the CPU, with unaries in float: what messages are kept in. 16 bits
+  /// take half the memory, and less time where memory is what a solver waits for.
+  MessageStorage message_storage = MessageStorage::Full;
 
   bool trace = false;        ///< record the energy after each iteration
   bool lower_bound = false;  ///< compute a lower bound (after each iteration if trace)
