@@ -45,6 +45,7 @@ PARTS = (
     "mean_shift_filter",
     "cluster",
     "time_to_energy",
+    "message_dtype",
     "scaling",
     "tiles",
 )

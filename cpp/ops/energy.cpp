@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ struct DifferenceValues {
     for (int64_t d = 0; d < labels; ++d) values.push_back(v(0, d));
   }
   double operator()(int64_t l, int64_t m) const {
-    return values[static_cast<size_t>(l < m ? m - l : l - m)];
+    return values[static_cast<size_t>(std::abs(l - m))];
   }
 };
 
