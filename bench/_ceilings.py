@@ -66,11 +66,13 @@ class Ceilings:
         return Bound(parts[by], by)
 
     def drift(self, later: Ceilings) -> float:
-        """The largest relative change until `later`: 0.1 is a tenth, up or down."""
+        """The largest relative change until `later`, of one thread's, which bounds are made of: 0.1
+        is a tenth, up or down."""
         names = ("update_bytes_per_s", "min_plus_pairs_per_s", "multiply_adds_per_s")
         pairs = [
             (c[name], later.of(name, c["threads"], c["isa"]))
             for c in self.found["ceilings"]
+            if c["threads"] == 1
             for name in names
         ]
         return max(abs(after / before - 1) for before, after in pairs)

@@ -155,7 +155,7 @@ def head(result: dict[str, Any]) -> list[str]:
     return [
         f"{result['cpu']}, {result['cores']} cores; {result['date']}; commit {commit_of}; "
         f"{result['compiler']}; load {result['load_before']} before, {result['load_after']} after; "
-        f"ceilings within {result['ceilings_drift']:.0%} at the end",
+        f"one thread's ceilings within {result['ceilings_drift']:.0%} at the end",
         peers,
     ]
 

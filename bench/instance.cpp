@@ -88,7 +88,7 @@ PlainInstance::PlainInstance(const Problem<float>& p)
                odd_table_.data(),
                p.weight} {}
 
-int64_t counted_bytes_per_cell(Solver solver, int connectivity, MessageStorage storage) {
+int64_t counted_bytes_per_cell(Solver solver, int connectivity, MessageDtype storage) {
   const int64_t d = connectivity, m = message_bytes(storage, sizeof(float));
   switch (solver) {
     case Solver::SGM:  // a pair reads theta, updates the sum; then theta := sum / D, sum := 0

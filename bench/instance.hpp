@@ -45,7 +45,7 @@ class PlainInstance {
 /// TRWP and BP read and write the sum and two messages per pair, 12 D in all, 8 D with messages of
 /// 16 bits. What no implementation can do without, not what ours happens to move.
 int64_t counted_bytes_per_cell(Solver solver, int connectivity,
-                               MessageStorage storage = MessageStorage::Full);
+                               MessageDtype storage = MessageDtype::Full);
 
 /// Scalar operations (+ * min) per cell of the min-convolutions of one iteration.
 double convolution_operations_per_cell(const Potential& pairwise, int64_t labels, int connectivity);

@@ -56,11 +56,9 @@ def measure(case: Case, run: Run) -> Found:
             peer_peak_bytes=peaks[None],
             note=f"energy {lost:+.3f} %",
         ).promised(Target("% lost", lost, MOST_LOSS[dtype], most=True))
-        # Rows of other lengths are padded; with few labels, what is kept per pixel (labels, changes
-        # of energy in polish) would count.
-        if peaks[dtype] is not None and shape[2] % 16 == 0 and shape[2] >= 64:
+        if peaks[dtype] is not None:
             volumes = peaks[dtype] / (4 * shape[0] * shape[1] * shape[2])
-            row = row.promised(Target("volumes", volumes, DIRECTIONS / 2 + 2.2, most=True))
+            row = row.promised(Target("volumes", volumes, DIRECTIONS / 2 + 2, most=True))
         rows.append(row)
     return {**case, "energies": {str(d): e for d, e in energies.items()}}, rows
 

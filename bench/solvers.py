@@ -5,7 +5,7 @@
 
 Runs `mrfcore_measure` once per case: a synthetic problem through the public C++ interface, ours on
 one thread, the plain loop (`bench/plain_loops.cpp`, one thread) and ours on all, A B A B. A sample
-is (time of n + 1 iterations - median time of one) / n: setting up does not count. Bounds: bytes and
+is (time of n + 1 iterations - least time of one) / n: setting up does not count. Bounds: bytes and
 operations that an iteration needs (`bench/instance.cpp`), over the ceilings of one core.
 
 Where the plain loop would take minutes it gets the first rows of the problem only, and its time is
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,13 +109,14 @@ def measure(case: Case, run: Run) -> Found:
 
 
 def per_iteration(calls: dict[str, dict[str, list[float]]], n: int, clock: str) -> Times | None:
-    """Samples of (time of n + 1 iterations - median time of 1) / n, seconds.
+    """Samples of (time of n + 1 iterations - least time of 1) / n, seconds: what slows down the
+    calls of one iteration must not make the others look fast.
 
     None where there are none, and where iterations take less than setting up varies.
     """
     if not calls["more"][clock]:
         return None
-    one = statistics.median(calls["one"][clock])
+    one = min(calls["one"][clock])
     times = Times(tuple((more - one) / n for more in calls["more"][clock]))
     return times if times.median > 0 else None
 
@@ -202,7 +202,7 @@ def promised(found: dict[str, Any], row: Row) -> Row:
     """With the targets of this case."""
     solver, potential, labels = found["solver"], found["potential"], found["labels"]
     least: dict[str, float] = {}
-    if solver in ("trwp", "isgmr", "bp") and found["messages"] == "float32":
+    if solver in ("trwp", "isgmr", "bp"):
         if potential != "table":
             least["share"] = 0.5
         elif found["isa"] != "baseline":
@@ -212,7 +212,7 @@ def promised(found: dict[str, Any], row: Row) -> Row:
     if solver == "trws" and potential == "truncated_linear":
         least["threads"] = 1.6
     more = []
-    if found["messages"] == "float16" and row.peak_bytes is not None and "name" in found:
+    if solver == "trwp" and row.peak_bytes is not None and "name" in found:
         volumes = row.peak_bytes / (4 * found["cells"])
         more.append(Target("volumes", volumes, found["connectivity"] / 2 + 2, most=True))
     return row.promised(*more, **least)

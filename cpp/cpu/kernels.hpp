@@ -15,7 +15,7 @@
 #include "core/hd.hpp"
 #include "cpu/control.hpp"
 #include "cpu/min_convolution_plan.hpp"
-#include "mrfcore/message_storage.hpp"
+#include "mrfcore/message_dtype.hpp"
 
 namespace mrfcore::cpu {
 
@@ -98,7 +98,7 @@ struct SweepArgs {
   ArgminTape backward_tape;
   int threads;
   Control* control;
-  MessageStorage storage = MessageStorage::Full;
+  MessageDtype storage = MessageDtype::Full;
 };
 
 /// Where an adjoint sweep adds gradients of the pairwise term; null pointers are not wanted.
@@ -167,7 +167,7 @@ struct ChainBoundArgs {
   double* scanline_minimum;  ///< [slots * step], zeroed by the caller
   int threads;
   Control* control;
-  MessageStorage storage = MessageStorage::Full;
+  MessageDtype storage = MessageDtype::Full;
 };
 
 /// One raster pass of TRW-S (forward or backward) by wavefronts, or the labelling pass.
@@ -182,7 +182,7 @@ struct TrwsArgs {
   double* row_bound;  ///< [height], written by the backward pass
   int threads;
   Control* control;
-  MessageStorage storage = MessageStorage::Full;
+  MessageDtype storage = MessageDtype::Full;
 };
 
 /// Corner of the image that a conditioned labelling starts at; rows are the slow axis.
@@ -210,7 +210,7 @@ struct LabellingArgs {
   int threads;
   Control* control;
   Corner corner = {};
-  MessageStorage storage = MessageStorage::Full;
+  MessageDtype storage = MessageDtype::Full;
 };
 
 /// Exact minimisation over the labels of whole rows (or columns), all other labels fixed, lines of
@@ -245,7 +245,7 @@ struct GatherArgs {
   int32_t* labels;  ///< arg-min, lowest on ties (Eq 3.8)
   int threads;
   Control* control;
-  MessageStorage storage = MessageStorage::Full;
+  MessageDtype storage = MessageDtype::Full;
 };
 
 /// unary = share (sum - its minimum over labels), forbidden labels as they are.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of messages in memory: of the type they are computed in, or of 16 bits (MessageStorage).
-// Conversions round to nearest, ties to even, to the same bits on every instruction set.
+// Rows of messages in memory: of the type they are computed in, or of 16 bits (MessageDtype).
+// Conversions round to nearest, ties to even, to the same bits on every instruction set, whether or
+// not the thread flushes subnormal numbers to zero. Messages are never negative (Eq 3.5).
 #pragma once
 
 #include "cpu/kernels.hpp"
@@ -17,10 +18,10 @@ struct BFloat16 {
 
 /// body.template operator()<M>() with what a volume of messages consists of.
 template <class T, class Body>
-inline void with_message_type(MessageStorage storage, const Body& body) {
+inline void with_message_type(MessageDtype storage, const Body& body) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (storage == MessageStorage::Float16) return body.template operator()<Float16>();
-    if (storage == MessageStorage::BFloat16) return body.template operator()<BFloat16>();
+    if (storage == MessageDtype::Float16) return body.template operator()<Float16>();
+    if (storage == MessageDtype::BFloat16) return body.template operator()<BFloat16>();
   }
   body.template operator()<T>();
 }
@@ -68,11 +69,12 @@ inline Values<N> widened(Kept<N> kept, Float16) {
   if constexpr (N == 8) return (Values<N>)_mm256_cvtph_ps((__m128i)kept);
   if constexpr (N == 4) return (Values<N>)_mm_cvtph_ps(_mm_cvtsi64_si128((long long)kept));
 #endif
-  // The exponent is 112 less than a float's; the product also makes normal numbers of those that
-  // are not.
-  const Words<N> bits = __builtin_convertvector(kept, Words<N>);
-  const Values<N> size = (Values<N>)((bits & 0x7fffu) << 13) * 0x1p112f;
-  return (Values<N>)((Words<N>)size | (bits & 0x8000u) << 16);
+  // The exponent is 112 less than a float's. Numbers too small to have one of their own are whole
+  // multiples of 2^-24.
+  const Words<N> bits = __builtin_convertvector(kept, Words<N>), size = bits & 0x7fffu;
+  const Values<N> small = __builtin_convertvector(size, Values<N>) * 0x1p-24f;
+  const Words<N> value = size < 0x400u ? (Words<N>)small : (size << 13) + (112u << 23);
+  return (Values<N>)(value | (bits & 0x8000u) << 16);
 }
 
 /// Larger numbers become the largest.

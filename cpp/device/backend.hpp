@@ -40,7 +40,7 @@ class DeviceBackend final : public Backend<T> {
   void fuse(const Item<T>& item, int32_t* labels, const int32_t* proposal) override;
   void coarsen(const CoarseArgs<T>& args) override;
   void prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
-               MessageStorage storage, cpu::Control* control) override;
+               MessageDtype storage, cpu::Control* control) override;
 
   void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) override;
   void feed_back_adjoint(const Item<T>& item, const T* grad_unary, T share, const void* minima,

@@ -15,7 +15,7 @@ template <class T>
 void check_options_only(const Problem<T>& problem, Options options) {
   options.init_labels = nullptr;
   check_options(problem, options);
-  if (options.message_storage != MessageStorage::Full) {
+  if (options.message_dtype != MessageDtype::Full) {
     throw std::invalid_argument(
         "message_dtype: a GPU keeps messages in the unaries' type only; leave it out");
   }

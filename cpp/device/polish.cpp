@@ -52,19 +52,19 @@ void DeviceBackend<T>::coarsen(const CoarseArgs<T>& a) {
 
 template <class T>
 void DeviceBackend<T>::prolong(const cpu::GridShape& fine, const void* coarse_messages,
-                               void* messages, MessageStorage, cpu::Control*) {
+                               void* messages, MessageDtype, cpu::Control*) {
   check(solvers_.prolong(fine, static_cast<const T*>(coarse_messages), static_cast<T*>(messages),
                          batch_.count, stream_),
         "prolong");
 }
 
-#define MRF_INSTANTIATE(T)                                                           \
-  template Batch DeviceBackend<T>::batch_for(const cpu::GridShape&) const;           \
-  template void DeviceBackend<T>::minimize_lines(const cpu::LineArgs<T>&);           \
-  template void DeviceBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*);    \
-  template void DeviceBackend<T>::coarsen(const CoarseArgs<T>&);                     \
-  template void DeviceBackend<T>::prolong(const cpu::GridShape&, const void*, void*, \
-                                          MessageStorage, cpu::Control*);
+#define MRF_INSTANTIATE(T)                                                                         \
+  template Batch DeviceBackend<T>::batch_for(const cpu::GridShape&) const;                         \
+  template void DeviceBackend<T>::minimize_lines(const cpu::LineArgs<T>&);                         \
+  template void DeviceBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*);                  \
+  template void DeviceBackend<T>::coarsen(const CoarseArgs<T>&);                                   \
+  template void DeviceBackend<T>::prolong(const cpu::GridShape&, const void*, void*, MessageDtype, \
+                                          cpu::Control*);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)
 #undef MRF_INSTANTIATE

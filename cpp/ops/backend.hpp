@@ -55,7 +55,7 @@ class Backend {
   virtual void coarsen(const CoarseArgs<T>& args) = 0;
   /// messages of the finer grid = those of the coarser one's nodes.
   virtual void prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
-                       MessageStorage storage, cpu::Control* control) = 0;
+                       MessageDtype storage, cpu::Control* control) = 0;
 
   /// SGM: unary = (sum - min sum) * share, labels of the minima to `minima` unless null.
   virtual void feed_back(const Item<T>& item, const T* sum, T share, T* unary, void* minima) = 0;
@@ -80,6 +80,7 @@ class Backend {
   /// V times `factor`.
   virtual PotentialTables<T> tables(const Item<T>& item, T factor) = 0;
 
+  virtual bool device_memory() const { return false; }
   virtual void clear(void* to, int64_t bytes) = 0;
   virtual void copy(void* to, const void* from, int64_t bytes) = 0;
 
@@ -103,8 +104,6 @@ class Backend {
   }
 
  protected:
-  virtual bool device_memory() const { return false; }
-
   Arena* arena_;
 };
 

@@ -180,9 +180,9 @@ void check_options(const Problem<T>& p, const Options& o) {
 }
 
 template <class T>
-void check_message_storage(const Problem<T>& p, const Options& o) {
-  if (o.message_storage == MessageStorage::Full) return;
-  const char* const name = o.message_storage == MessageStorage::Float16 ? "float16" : "bfloat16";
+void check_message_dtype(const Problem<T>& p, const Options& o) {
+  if (o.message_dtype == MessageDtype::Full) return;
+  const char* const name = o.message_dtype == MessageDtype::Float16 ? "float16" : "bfloat16";
   if (sizeof(T) != sizeof(float)) {
     bad(std::string("message_dtype: \"") + name +
         "\" is for unaries in float32, got float64; leave it out, or give float32");
@@ -197,10 +197,17 @@ void check_message_storage(const Problem<T>& p, const Options& o) {
       bad("message_dtype: only TRWP, BP, ISGMR and TRWS keep messages");
   }
   const double largest = largest_weight(p) * potential_range(p);
-  if (o.message_storage == MessageStorage::Float16 && largest > kLargestFloat16) {
+  if (o.message_dtype == MessageDtype::Float16 && largest > kLargestFloat16) {
     bad("message_dtype: \"float16\" holds messages up to " + number(kLargestFloat16) +
         ", weights times V reach " + number(largest) +
         "; use \"bfloat16\", or divide unaries and weights by a common factor");
+  }
+  if (o.message_dtype == MessageDtype::Float16 && largest > 0.0 &&
+      largest < kSmallestRangeFloat16) {
+    bad("message_dtype: \"float16\" is too coarse for messages as small as weights times V, " +
+        number(largest) +
+        " at most; use \"bfloat16\", or multiply unaries and weights by a common " +
+        "factor that brings this to " + number(kSmallestRangeFloat16) + " or more");
   }
 }
 
@@ -208,7 +215,7 @@ template <class T>
 void check_layer(const Problem<T>& p, const LayerOptions& o) {
   check_shape(p);
   check_options(p, o);
-  if (o.message_storage != MessageStorage::Full)
+  if (o.message_dtype != MessageDtype::Full)
     bad("message_dtype: a layer keeps messages in the unaries' type; leave it out");
   switch (o.solver) {
     case Solver::SGM:
@@ -247,8 +254,8 @@ void check_gradients(const Problem<T>& p, const void* tape, const T* grad_costs,
 
 template void check_shape<float>(const Problem<float>&);
 template void check_shape<double>(const Problem<double>&);
-template void check_message_storage<float>(const Problem<float>&, const Options&);
-template void check_message_storage<double>(const Problem<double>&, const Options&);
+template void check_message_dtype<float>(const Problem<float>&, const Options&);
+template void check_message_dtype<double>(const Problem<double>&, const Options&);
 template void check_layer<float>(const Problem<float>&, const LayerOptions&);
 template void check_layer<double>(const Problem<double>&, const LayerOptions&);
 template void check_gradients<float>(const Problem<float>&, const void*, const float*,

@@ -25,10 +25,10 @@ void check_labels(const char* name, const int32_t* labels, int64_t batch, int64_
 template <class T>
 void check_options(const Problem<T>& problem, const Options& options);
 
-/// Options::message_storage. Float16 must hold the largest message, w (max V - min V) at most (Eq
-/// 3.5); what it does not hold would be cut off.
+/// Options::message_dtype. Float16 must hold the largest message, w (max V - min V) at most (Eq
+/// 3.5), and have bits left for smaller ones; the rest would be cut off or rounded away.
 template <class T>
-void check_message_storage(const Problem<T>& problem, const Options& options);
+void check_message_dtype(const Problem<T>& problem, const Options& options);
 
 /// check_shape(), check_options(), and what a layer wants beyond.
 template <class T>

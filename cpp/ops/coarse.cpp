@@ -38,7 +38,7 @@ class CoarseGrid {
     sum_ = new_volume();
     item_.backend.gather({shape_, unary_.data(), messages_.data(), shape_.connectivity, sum_.data(),
                           nullptr, nullptr, item_.threads, item_.control,
-                          item_.options.message_storage});
+                          item_.options.message_dtype});
     for (int k = 0; k < kIterations; ++k) {
       for (int pair = 0; pair < shape_.connectivity / 2; ++pair) sweep(plan, pair);
     }
@@ -49,7 +49,7 @@ class CoarseGrid {
     sum_ = {};
     unary_ = {};
     for (size_t r = 0; r < messages.size(); ++r) {
-      item_.backend.prolong(fine, messages_[r], messages[r], item_.options.message_storage,
+      item_.backend.prolong(fine, messages_[r], messages[r], item_.options.message_dtype,
                             item_.control);
       volumes_[r] = {};
     }
@@ -72,7 +72,7 @@ class CoarseGrid {
     args.damping = static_cast<T>(item_.options.damping);
     args.threads = item_.threads;
     args.control = item_.control;
-    args.storage = item_.options.message_storage;
+    args.storage = item_.options.message_dtype;
     item_.backend.sweep_pair(args);
   }
 

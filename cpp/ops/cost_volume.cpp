@@ -75,8 +75,9 @@ void check_options(const CostVolumeOptions& options) {
     const bool odd = h >= 1 && w >= 1 && h % 2 == 1 && w % 2 == 1;
     if (!odd || h > kMaxCensusPixels || w > kMaxCensusPixels || h * w > kMaxCensusPixels ||
         h * w < 3) {
-      fail("window is " + std::to_string(h) + " x " + std::to_string(w) +
-           ", expected odd sides and 3.." + std::to_string(kMaxCensusPixels) + " pixels");
+      fail("window is " + std::to_string(h) + " x " + std::to_string(w) + ", " +
+           std::to_string(h * w) + " pixels; expected odd sides, 3.." +
+           std::to_string(kMaxCensusPixels) + " pixels in all");
     }
   }
 }

@@ -102,7 +102,7 @@ std::vector<double> CpuBackend<T>::chain_bounds(const Item<T>& item, const void*
                           minima.data(),
                           item.threads,
                           item.control,
-                          item.options.message_storage});
+                          item.options.message_dtype});
     for (int64_t i = 0; i < minima.size(); ++i) bound += minima.data()[i];
   }
   return {bound};

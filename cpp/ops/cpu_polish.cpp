@@ -127,7 +127,7 @@ void CpuBackend<T>::coarsen(const CoarseArgs<T>& a) {
 /// Nodes without a predecessor get messages of a node without one, which are zero.
 template <class T>
 void CpuBackend<T>::prolong(const cpu::GridShape& fine, const void* coarse_messages, void* messages,
-                            MessageStorage storage, cpu::Control* control) {
+                            MessageDtype storage, cpu::Control* control) {
   const int64_t row = fine.stride * message_bytes(storage, sizeof(T));
   const int64_t coarse_width = (fine.width + 1) / 2;
   const auto* from = static_cast<const std::byte*>(coarse_messages);
@@ -142,10 +142,10 @@ void CpuBackend<T>::prolong(const cpu::GridShape& fine, const void* coarse_messa
   }
 }
 
-#define MRF_INSTANTIATE(T)                                                                        \
-  template void CpuBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*);                    \
-  template void CpuBackend<T>::coarsen(const CoarseArgs<T>&);                                     \
-  template void CpuBackend<T>::prolong(const cpu::GridShape&, const void*, void*, MessageStorage, \
+#define MRF_INSTANTIATE(T)                                                                      \
+  template void CpuBackend<T>::fuse(const Item<T>&, int32_t*, const int32_t*);                  \
+  template void CpuBackend<T>::coarsen(const CoarseArgs<T>&);                                   \
+  template void CpuBackend<T>::prolong(const cpu::GridShape&, const void*, void*, MessageDtype, \
                                        cpu::Control*);
 MRF_INSTANTIATE(float)
 MRF_INSTANTIATE(double)

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#if defined(MRFCORE_HAVE_AVX2)
+#include <cpuid.h>
+#endif
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -16,6 +19,14 @@
 namespace mrfcore {
 namespace {
 
+#if defined(MRFCORE_HAVE_AVX2)
+/// Conversions to and from Float16. Not all compilers know the feature by name.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 bool supported(Isa isa) {
   switch (isa) {
     case Isa::Baseline:
@@ -23,7 +34,7 @@ bool supported(Isa isa) {
     case Isa::Avx2:
 #if defined(MRFCORE_HAVE_AVX2)
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("bmi2");
+             __builtin_cpu_supports("bmi2") && has_f16c();
 #else
       return false;
 #endif

@@ -50,7 +50,7 @@ struct Item {
   Buffer<T> new_volume() const { return zeroed<T>(volume()); }
   /// The same for messages on a grid of any size, kept as the options say.
   Buffer<std::byte> new_messages(const cpu::GridShape& grid) const {
-    const int64_t element = message_bytes(options.message_storage, sizeof(T));
+    const int64_t element = message_bytes(options.message_dtype, sizeof(T));
     return zeroed<std::byte>(items * grid.volume() * element);
   }
   const T* raw_unary() const { return problem.unary + index * shape.pixels() * shape.labels; }

@@ -102,6 +102,7 @@ class ItemRun {
   }
 
   void finish(Schedule<T>& schedule) {
+    schedule.end();
     read(schedule, costs_);
     if (best_labels_) item_.backend.copy_values(labels_, best_labels_.data(), item_.pixels());
     if (options_.lower_bound && !watches_bound()) take_bounds(schedule.lower_bounds());

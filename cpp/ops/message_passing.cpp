@@ -102,12 +102,12 @@ class MessageSchedule : public Schedule<T> {
   void start() override {
     const cpu::GridShape& s = this->item_.shape;
     const int grids = coarse_grids(this->item_.options, s.height, s.width);
-    if (grids > 0) start_from_coarse(this->item_, plan_.get(), grids, messages_);
+    if (grids > 0) zero_ = !start_from_coarse(this->item_, plan_.get(), grids, messages_);
   }
 
   void iterate() override {
     // Not before: until then nothing has touched its memory, while that of coarser grids was held.
-    if (!summed_) refresh_sum();
+    if (done_ == 0) sum_up(zero_ ? 0 : this->item_.shape.connectivity);
     for (int pair = 0; pair < this->item_.problem.pairs(); ++pair) sweep(pair);
     if (this->item_.layer.temperature > T(0)) record_messages();
     ++done_;
@@ -121,7 +121,11 @@ class MessageSchedule : public Schedule<T> {
                  costs, labels);
   }
 
-  /// The sum of theta and messages is lost.
+  /// The sum of theta and messages; a GPU polishes in its memory.
+  void end() override {
+    if (!this->item_.backend.device_memory()) sum_ = {}, cavity_ = {};
+  }
+
   void polish(int32_t* labels) override {
     const cpu::GridShape& s = this->item_.shape;
     const int labellings = polish_labellings(this->item_.options, s.height, s.width);
@@ -146,6 +150,7 @@ class MessageSchedule : public Schedule<T> {
       from += apart;
     }
     done_ = done;
+    zero_ = false;
     refresh_sum();
   }
 
@@ -181,7 +186,7 @@ class MessageSchedule : public Schedule<T> {
     }
     args.threads = it.threads;
     args.control = it.control;
-    args.storage = it.options.message_storage;
+    args.storage = it.options.message_dtype;
     it.backend.sweep_pair(args);
   }
 
@@ -195,10 +200,10 @@ class MessageSchedule : public Schedule<T> {
     }
   }
 
-  void refresh_sum() {
-    this->gather(this->item_.unary, messages_.data(), this->item_.shape.connectivity, sum_.data(),
-                 nullptr, nullptr);
-    summed_ = true;
+  void refresh_sum() { sum_up(this->item_.shape.connectivity); }
+  /// Of theta and so many messages.
+  void sum_up(int messages) {
+    this->gather(this->item_.unary, messages_.data(), messages, sum_.data(), nullptr, nullptr);
   }
 
   OwnedPlan<T> plan_;
@@ -206,7 +211,7 @@ class MessageSchedule : public Schedule<T> {
   std::vector<Buffer<std::byte>> volumes_;
   std::vector<void*> messages_;
   cpu::SweepRule rule_;
-  bool summed_ = false;
+  bool zero_ = true;  ///< messages before the first iteration
   int done_ = 0;
 };
 

@@ -95,18 +95,17 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
   const auto messages = static_cast<double>(message_volumes(options, problem.connectivity));
   const double others =
       static_cast<double>(schedule_volumes(options, problem.connectivity)) - messages;
-  const auto message_element =
-      static_cast<double>(message_bytes(options.message_storage, sizeof(T)));
-  // Coarser grids are done with before the sum is first written.
+  const auto message_element = static_cast<double>(message_bytes(options.message_dtype, sizeof(T)));
+  // Coarser grids come first: what follows is not touched before they are given back.
   const cpu::GridShape shape{problem.height, problem.width, static_cast<int>(problem.labels),
                              round_up(problem.labels, 16), problem.connectivity};
   const auto coarse = static_cast<double>(coarse_bytes(
       shape, coarse_grids(options, problem.height, problem.width), problem.edge_weights != nullptr,
-      1, sizeof(T), message_bytes(options.message_storage, sizeof(T))));
+      1, sizeof(T), message_bytes(options.message_dtype, sizeof(T))));
+  const bool polishes = polish_labellings(options, problem.height, problem.width) > 0;
   const bool table = options.solver == Solver::TRWS || options.solver == Solver::MeanField ||
                      options.solver == Solver::ICM || options.solver == Solver::Chain ||
-                     options.min_convolution == MinConvolution::General ||
-                     polish_labellings(options, problem.height, problem.width) > 0 ||
+                     options.min_convolution == MinConvolution::General || polishes ||
                      problem.pairwise.kind() == PotentialKind::Table;
   // Plan and schedule may each hold V and its transpose; a bound holds both in double.
   const double table_bytes =
@@ -114,9 +113,10 @@ int64_t workspace_bytes(const Problem<T>& problem, const Options& options) {
   // Guarded rows of a strip and the scratch of a convolution, per thread.
   const double scratch = 44.0 * 3.0 * stride * sizeof(double) * std::max(options.threads, 1);
   const double volume = pixels * stride;
-  double bytes = volume * (messages * message_element + (may_copy ? sizeof(T) : 0)) +
-                 std::max(others * volume * sizeof(T), coarse) + (table ? table_bytes : 0.0) +
-                 scratch;
+  const double grids = volume * (messages * message_element + others * sizeof(T));
+  double bytes = std::max(grids, coarse) + (may_copy ? volume * sizeof(T) : 0.0) +
+                 (table ? table_bytes : 0.0) + scratch;
+  if (polishes) bytes += pixels * 20.0;  // a proposal, changes of energy, regions
   if (options.lower_bound && problem.edge_weights != nullptr)
     bytes += pixels * 8.0 * static_cast<double>(problem.pairs());
   constexpr double kLargest = 9e18;
@@ -128,7 +128,7 @@ std::vector<ItemReport> minimize(const Problem<T>& problem, const Options& optio
                                  const Outputs<T>& outputs) {
   check_problem(problem);
   check_options(problem, options);
-  check_message_storage(problem, options);
+  check_message_dtype(problem, options);
   if (outputs.labels == nullptr)
     throw std::invalid_argument("labels: expected an array to write to, got a null pointer");
   const cpu::Kernels<T>& kernels = kernels_for_labels<T>(problem.labels);

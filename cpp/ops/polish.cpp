@@ -22,7 +22,7 @@ class Polish {
     for (int i = 0; i < labellings; ++i) {
       item_.backend.trws_labels({item_.shape, item_.weights, tables_.forward(), tables_.backward(),
                                  item_.unary, messages, proposal_.data(), item_.threads,
-                                 item_.control, kCorners[i], item_.options.message_storage});
+                                 item_.control, kCorners[i], item_.options.message_dtype});
       minimize_lines();
       take_better();
     }

@@ -9,7 +9,7 @@ template <class T>
 void Schedule<T>::gather(const T* unary, const void* const* messages, int count, T* sum, T* costs,
                          int32_t* labels) {
   item_.backend.gather({item_.shape, unary, messages, count, sum, costs, labels, item_.threads,
-                        item_.control, item_.options.message_storage});
+                        item_.control, item_.options.message_dtype});
 }
 
 double trwp_rho(const Options& options, int connectivity) {
@@ -41,8 +41,7 @@ int coarse_grids(const Options& o, int64_t height, int64_t width) {
 }
 
 bool cavity_apart(const Options& o) {
-  return o.solver == Solver::ISGMR &&
-         (o.damping > 0.0 || o.message_storage != MessageStorage::Full);
+  return o.solver == Solver::ISGMR && (o.damping > 0.0 || o.message_dtype != MessageDtype::Full);
 }
 
 int default_iterations(const Options& options, int64_t height, int64_t width) {

@@ -22,6 +22,8 @@ class Schedule {
   /// Before the first iteration of minimize(); layers start from zero.
   virtual void start() {}
   virtual void iterate() = 0;
+  /// No iteration will follow: gives back what only they need.
+  virtual void end() {}
   /// Present labelling; costs too unless null. Must not change the state.
   virtual void read(int32_t* labels, T* costs) = 0;
   /// Lowers the energy of a labelling that read() gave, by Options::polish; may end the state.

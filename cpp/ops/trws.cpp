@@ -42,7 +42,7 @@ class TrwsSchedule final : public Schedule<T> {
                             it.threads,
                             it.control,
                             {},
-                            it.options.message_storage});
+                            it.options.message_dtype});
     if (costs != nullptr) {
       this->gather(it.unary, messages_.data(), it.shape.connectivity, nullptr, costs, nullptr);
     }
@@ -63,7 +63,7 @@ class TrwsSchedule final : public Schedule<T> {
     const Item<T>& it = this->item_;
     it.backend.trws_pass({it.shape, backward, it.weights, &plan_.get(), it.unary, messages_.data(),
                           backward ? row_bound_.data() : nullptr, it.threads, it.control,
-                          it.options.message_storage});
+                          it.options.message_dtype});
   }
 
   OwnedPlan<T> plan_;

@@ -86,10 +86,10 @@ void bind_minimize(nb::module_& m) {
   nb::enum_<MinConvolution>(m, "MinConvolution")
       .value("auto", MinConvolution::Auto)
       .value("general", MinConvolution::General);
-  nb::enum_<MessageStorage>(m, "MessageStorage")
-      .value("full", MessageStorage::Full)
-      .value("float16", MessageStorage::Float16)
-      .value("bfloat16", MessageStorage::BFloat16);
+  nb::enum_<MessageDtype>(m, "MessageDtype")
+      .value("full", MessageDtype::Full)
+      .value("float16", MessageDtype::Float16)
+      .value("bfloat16", MessageDtype::BFloat16);
   nb::class_<Options>(m, "Options")
       .def(nb::init<>())
       .def_rw("solver", &Options::solver)
@@ -103,7 +103,7 @@ void bind_minimize(nb::module_& m) {
       .def_rw("keep_best", &Options::keep_best)
       .def_rw("polish", &Options::polish, nb::arg().none())
       .def_rw("coarse", &Options::coarse, nb::arg().none())
-      .def_rw("message_storage", &Options::message_storage)
+      .def_rw("message_dtype", &Options::message_dtype)
       .def_rw("trace", &Options::trace)
       .def_rw("lower_bound", &Options::lower_bound)
       .def_rw("tolerance", &Options::tolerance, nb::arg().none())

@@ -88,9 +88,11 @@ def minimize(
             the arg-min labelling, which `polish` comes after.
         lower_bound: compute a lower bound on the energy of any labelling, which gives
             `Result.gap`: for trws its own, for all others the sum of exact minima over chains after
-            reparametrisation by the messages. Takes about as long as two iterations.
+            reparametrisation by the messages. Takes as long as two to four iterations.
         tolerance: stop once an iteration changes the energy by no more than this share of it.
-        gap_tolerance: stop once (energy - lower bound) / |energy| is no more than this.
+        gap_tolerance: stop once (energy - lower bound) / |energy| is no more than this, both of the
+            present iteration and so before `polish`, after which the gap is smaller. Asks for a
+            bound after each iteration, several times the time of one.
         threads: None: MRFCORE_NUM_THREADS, else OpenMP's default. The result does not depend on it.
         callback: called after each iteration with a `Progress`; a true return value stops (the
             present item).

@@ -54,9 +54,16 @@ def check_options(
         if name not in valid and name not in _STOPPING:
             raise TypeError(
                 f"{name}: not an option of {function.__name__}() or of solver {solver!r}"
-                f"{_suggestion(name, function, valid)}; the solver's options are {', '.join(valid)}"
+                f"{_others(name) or _suggestion(name, function, valid)}; "
+                f"the solver's options are {', '.join(valid)}"
             )
     return valid
+
+
+def _others(name: str) -> str:
+    """Solvers that have the option."""
+    solvers = [solver for solver, options in SOLVERS.items() if name in options]
+    return f", but of {', '.join(solvers)}" if solvers else ""
 
 
 def _suggestion(name: str, function: Callable[..., Any], options: Iterable[str]) -> str:
@@ -85,19 +92,19 @@ def core_options(solver: str, given: Mapping[str, Any]) -> _core.Options:
     )
     path = _choice("min_convolution", given.get("min_convolution", "auto"), ("auto", "general"))
     options.min_convolution = getattr(_core.MinConvolution, path)
-    options.message_storage = _message_storage(given.get("message_dtype"))
+    options.message_dtype = _message_dtype(given.get("message_dtype"))
     normalise = _choice("normalise", given.get("normalise"), (None, "directions"))
     options.normalise_directions = normalise == "directions"
     return options
 
 
-def _message_storage(dtype: object) -> _core.MessageStorage:
+def _message_dtype(dtype: object) -> _core.MessageDtype:
     """Of a name, or of NumPy's or torch's dtype of that name."""
     if dtype is not None and not isinstance(dtype, str):
         dtype = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
     storages = {
-        None: _core.MessageStorage.full,
-        "float16": _core.MessageStorage.float16,
-        "bfloat16": _core.MessageStorage.bfloat16,
+        None: _core.MessageDtype.full,
+        "float16": _core.MessageDtype.float16,
+        "bfloat16": _core.MessageDtype.bfloat16,
     }
     return storages[_choice("message_dtype", dtype, tuple(storages))]

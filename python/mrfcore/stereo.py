@@ -160,7 +160,7 @@ def match(
 
     Raises:
         ValueError, TypeError: an argument is of the wrong shape, value or type; a search range
-            beyond the width of the images; float images that look like 0..1.
+            all of it beyond the width of the images; float images that look like 0..1.
         MemoryError: it does not fit; raised before allocating.
     """
     check_options(match, solver, solver_options)
@@ -308,7 +308,7 @@ def sgm(
 
     Raises:
         ValueError, TypeError: an argument is of the wrong shape, value or type; a search range
-            beyond the width of the images; one image on a GPU, the other not.
+            all of it beyond the width of the images; one image on a GPU, the other not.
         MemoryError: it does not fit.
     """
     on_gpu = on_one_device(left, right)

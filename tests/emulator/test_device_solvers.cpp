@@ -103,6 +103,16 @@ INSTANTIATE_TEST_SUITE_P(AllSolvers, DeviceMinimize,
                                          Solver::TRWS, Solver::MeanField, Solver::ICM,
                                          Solver::Chain));
 
+TEST(DeviceMinimize, RefusesMessagesOfSixteenBits) {
+  const auto instance =
+      generic_instance<float>({4, 5, 6, 4, 1}, Potential::potts(), Weights::Scalar, 1);
+  Options options;
+  options.message_dtype = MessageDtype::Float16;
+  const Problem<float> problem = instance.problem();
+  expect_error<std::invalid_argument>([&] { cuda::workspace_bytes(problem, options, 1); },
+                                      {"message_dtype", "GPU"});
+}
+
 /// Grids of half the size first, labellings fused afterwards.
 TEST(DeviceMinimize, StartsFromCoarserGridsAndPolishes) {
   Options options;

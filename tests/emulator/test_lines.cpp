@@ -186,7 +186,7 @@ TYPED_TEST(CudaLines, CoarserGridsAreTheCpus) {
                        instance.edge_weights.data() + item * p.weights_stride(),
                        expected_weights.data() + item * batch.edge_weights, nullptr});
       backend.prolong(p.grid(), coarse_unary, expected_messages.data() + item * p.item_volume(),
-                      MessageStorage::Full, nullptr);
+                      MessageDtype::Full, nullptr);
     }
     EXPECT_EQ(unary, expected_unary);
     EXPECT_EQ(weights, expected_weights);

@@ -188,6 +188,13 @@ def test_drift_of_ceilings_is_the_largest_change() -> None:
     later["ceilings"][1]["min_plus_pairs_per_s"] *= 0.8
     later["ceilings"][0]["update_bytes_per_s"] *= 1.1
     assert ceilings().drift(Ceilings(later)) == pytest.approx(0.2)
+    two = {**ceilings().found["ceilings"][0], "threads": 2}
+    busy = {**two, "update_bytes_per_s": 1e9}
+    before, after = ({"isa": "avx2", "ceilings": [c]} for c in (two, busy))
+    one = ceilings().found["ceilings"]
+    before["ceilings"] += one
+    after["ceilings"] += one
+    assert Ceilings(before).drift(Ceilings(after)) == 0  # no bound is made of two threads' ceilings
 
 
 def test_every_part_is_a_script_that_says_what_it_does() -> None:

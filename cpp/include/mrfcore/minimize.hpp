@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "mrfcore/message_storage.hpp"
+#include "mrfcore/message_dtype.hpp"
 #include "mrfcore/problem.hpp"
 
 namespace mrfcore {
@@ -56,7 +56,7 @@ struct Options {
   std::optional<int> coarse;
   /// TRWP, BP, ISGMR, TRWS on the CPU, with unaries in float: what messages are kept in. 16 bits
   /// take half the memory, and less time where memory is what a solver waits for.
-  MessageStorage message_storage = MessageStorage::Full;
+  MessageDtype message_dtype = MessageDtype::Full;
 
   bool trace = false;        ///< record the energy after each iteration
   bool lower_bound = false;  ///< compute a lower bound (after each iteration if trace)
