@@ -52,9 +52,17 @@ def test_a_misspelt_option_is_recognised(case: str) -> None:
 
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
-    with pytest.raises(TypeError, match=r"^xyz: .*damping, polish, rho, keep_best") as caught:
+    with pytest.raises(TypeError, match=r"^xyz: .*message_dtype, polish, rho, keep_best") as caught:
         minimize(xyz=1)
     assert "did you mean" not in str(caught.value)
+
+
+def test_an_option_of_other_solvers_is_said_to_be_theirs() -> None:
+    with pytest.raises(TypeError, match=r"^head: not an option .*'trwp', but of sgm; ") as caught:
+        minimize(head="unary")
+    assert "did you mean" not in str(caught.value)
+    with pytest.raises(TypeError, match=r"^message_dtype: .*, but of isgmr, trwp, bp, trws; "):
+        minimize(solver="sgm", message_dtype="float16")
 
 
 @pytest.mark.parametrize(
