@@ -21,6 +21,21 @@ struct SweepMemory {
   const T* head_row;
   T rho, damping;
   bool relative;
+
+  /// Forward way: `own` is the pair's first message. at: elements before the item's in a volume.
+  static __device__ __forceinline__ SweepMemory of_item(const cpu::SweepArgs<T>& a, int64_t at) {
+    const auto part = [at](auto* volume) { return volume == nullptr ? volume : volume + at; };
+    return {a.shape.labels,
+            part(a.unary),
+            part(a.sum),
+            part(static_cast<T*>(a.forward)),
+            part(static_cast<T*>(a.backward)),
+            part(a.cavity),
+            a.head_row,
+            a.rho,
+            a.damping,
+            a.relative};
+  }
 };
 
 template <class T, int NK>

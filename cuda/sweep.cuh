@@ -87,21 +87,11 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
 
   const cpu::SweepArgs<T>& a = p.args;
   const int64_t item = blockIdx.y, at = item * p.batch.volume;
-  const auto of_item = [at](auto* volume) { return volume == nullptr ? volume : volume + at; };
   const T* edge_weights =
       a.weights.per_edge == nullptr
           ? nullptr
           : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
-  SweepMemory<T> m{a.shape.labels,
-                   of_item(a.unary),
-                   of_item(a.sum),
-                   of_item(static_cast<T*>(a.forward)),
-                   of_item(static_cast<T*>(a.backward)),
-                   of_item(a.cavity),
-                   a.head_row,
-                   a.rho,
-                   a.damping,
-                   a.relative};
+  SweepMemory<T> m = SweepMemory<T>::of_item(a, at);
   T* row = shared + warp * NK * kWarp;
   walk<T, NK, Argmin>(p, Forward{m}, false, line, edge_weights,
                       WarpTape<NK>(a.forward_tape, p.batch, item, a.shape.labels), row);

@@ -226,6 +226,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kWarp)
       a.weights.per_edge == nullptr
           ? nullptr
           : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
+  // As SweepMemory::of_item() makes it, through which nvcc 13.0 spills in one of these kernels.
   SweepMemory<T> m{a.shape.labels,
                    of_item(a.unary),
                    of_item(a.sum),

@@ -130,22 +130,12 @@ __global__ void __launch_bounds__(kWideThreads, 1)
   if (line.count == 0) return;
   const cpu::SweepArgs<T>& a = p.args;
   const int64_t item = blockIdx.y, at = item * p.batch.volume;
-  const auto of_item = [at](auto* volume) { return volume == nullptr ? volume : volume + at; };
   const T* edge_weights =
       a.weights.per_edge == nullptr
           ? nullptr
           : a.weights.per_edge + item * p.batch.edge_weights + a.pair * a.shape.pixels();
   const int labels = a.shape.labels;
-  SweepMemory<T> m{labels,
-                   of_item(a.unary),
-                   of_item(a.sum),
-                   of_item(static_cast<T*>(a.forward)),
-                   of_item(static_cast<T*>(a.backward)),
-                   of_item(a.cavity),
-                   a.head_row,
-                   a.rho,
-                   a.damping,
-                   a.relative};
+  SweepMemory<T> m = SweepMemory<T>::of_item(a, at);
   const WideRows<T> rows{shared, labels};
   const Tape<> forward_tape(a.forward_tape, p.batch, item, labels);
   const Forward forward(m);

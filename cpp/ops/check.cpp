@@ -196,14 +196,14 @@ void check_message_dtype(const Problem<T>& p, const Options& o) {
     default:
       bad("message_dtype: only TRWP, BP, ISGMR and TRWS keep messages");
   }
+  if (o.message_dtype != MessageDtype::Float16) return;
   const double largest = largest_weight(p) * potential_range(p);
-  if (o.message_dtype == MessageDtype::Float16 && largest > kLargestFloat16) {
+  if (largest > kLargestFloat16) {
     bad("message_dtype: \"float16\" holds messages up to " + number(kLargestFloat16) +
         ", weights times V reach " + number(largest) +
         "; use \"bfloat16\", or divide unaries and weights by a common factor");
   }
-  if (o.message_dtype == MessageDtype::Float16 && largest > 0.0 &&
-      largest < kSmallestRangeFloat16) {
+  if (largest > 0.0 && largest < kSmallestRangeFloat16) {
     bad("message_dtype: \"float16\" is too coarse for messages as small as weights times V, " +
         number(largest) +
         " at most; use \"bfloat16\", or multiply unaries and weights by a common " +
