@@ -7,7 +7,7 @@
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
 `viz`, `scene`, `degrade`, `filtering`, `superpixels`, `cluster`, `cuda`, and, where torch is
-installed, `nn` and `ops`.
+installed, `nn`, `ops` and `models`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _SUBMODULES = (
     "filtering",
     "io",
     "metrics",
+    "models",
     "nn",
     "ops",
     "reproduce",

@@ -13,6 +13,6 @@ def require_torch(module: str) -> None:
     if importlib.util.find_spec("torch") is None:
         raise ImportError(
             f"{module} needs PyTorch, which is not installed: pip install torch "
-            "(everything outside mrfcore.ops and mrfcore.nn works without it)",
+            "(everything outside mrfcore.ops, mrfcore.nn and mrfcore.models works without it)",
             name="torch",
         )

@@ -16,6 +16,7 @@ from .demo import demo
 from .denoise import denoise
 from .info import info
 from .meanshift import meanshift
+from .models import models
 from .reproduce import reproduce
 from .stereo import stereo
 from .superpixels import superpixels
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (stereo, denoise, meanshift, superpixels, info, demo, reproduce):
+for _command in (stereo, denoise, meanshift, superpixels, models, info, demo, reproduce):
     app.command(cls=Command)(_command)
 
 BAD_INPUT = 2
