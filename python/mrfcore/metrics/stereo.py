@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of disparity maps (Middlebury and KITTI conventions) and of restored images.
+"""Errors of disparity maps (Middlebury and KITTI conventions).
 
 Which pixels count, everywhere in this module:
 
@@ -16,18 +16,19 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from mrfcore.metrics._arrays import real, same_shape
+
 __all__ = [
+    "Invalid",
     "StereoMetrics",
     "bad_pixels",
     "d1",
     "end_point_error",
-    "psnr",
-    "rmse",
     "stereo_metrics",
 ]
 
@@ -110,27 +111,15 @@ class _Errors:
         return [float(value) for value in np.quantile(self.absolute, q)]
 
 
-def _real(values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers")
-    return array.astype(np.float64)
-
-
-def _same_shape(values: npt.NDArray[Any], name: str, other: npt.NDArray[Any], of: str) -> None:
-    if values.shape != other.shape:
-        raise ValueError(f"{name} has shape {values.shape}, expected {other.shape}, that of {of}")
-
-
 def _errors(
     pred: npt.ArrayLike, gt: npt.ArrayLike, mask: npt.ArrayLike | None, name: str = "mask"
 ) -> _Errors:
-    truth, predicted = _real(gt, "gt"), _real(pred, "pred")
-    _same_shape(predicted, "pred", truth, "gt")
+    truth, predicted = real(gt, "gt"), real(pred, "pred")
+    same_shape(predicted, "pred", truth, "gt")
     counted = np.isfinite(truth)
     if mask is not None:
         kept = np.asarray(mask)
-        _same_shape(kept, name, truth, "gt")
+        same_shape(kept, name, truth, "gt")
         counted &= kept != 0
     count = int(counted.sum())
     if count == 0:
@@ -266,33 +255,3 @@ def _summarise(errors: _Errors, invalid: Invalid) -> StereoMetrics:
         density=100.0 * errors.absolute.size / errors.count,
         count=errors.count,
     )
-
-
-def rmse(image: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """Root mean square difference of two images of the same shape, in their unit.
-
-    Raises:
-        ValueError: shapes differ, or empty.
-    """
-    values, truth = _real(image, "image"), _real(reference, "reference")
-    _same_shape(values, "image", truth, "reference")
-    if not values.size:
-        raise ValueError(f"image is empty: its shape is {values.shape}")
-    return math.sqrt(float(((values - truth) ** 2).mean()))
-
-
-def psnr(image: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 255.0) -> float:
-    """Peak signal-to-noise ratio 20 log10(data_range / RMSE) in dB; inf for identical images.
-
-    Args:
-        image: any shape.
-        reference: the same shape.
-        data_range: largest possible value minus smallest (255 for 8-bit images, 1 for [0, 1]).
-
-    Raises:
-        ValueError: shapes differ, empty, or a range that is not positive.
-    """
-    if not data_range > 0:
-        raise ValueError(f"data_range is {data_range}, expected a number > 0")
-    error = rmse(image, reference)
-    return math.inf if error == 0 else 20.0 * math.log10(data_range / error)
