@@ -6,6 +6,8 @@ outline and a texture, both functions of left-image coordinates. The left view s
 surface with the largest disparity there. The right view is not warped from the left: the point of
 a surface seen at (x', y) is the solution x = (x' + b y + c) / (1 - a) of x - d(x, y) = x', so
 both views sample the same continuous texture, holes cannot arise, and occlusion is decided exactly.
+
+Also here: `labelled_scene`, a single image whose every pixel has a known class.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mrfcore import _textures as tx
+from mrfcore._labelled_scene import LabelledScene, labelled_scene
 from mrfcore._textures import Array
 from mrfcore.datasets.pair import StereoPair
 
-__all__ = ["render_stereo_scene"]
+__all__ = ["LabelledScene", "labelled_scene", "render_stereo_scene"]
 
 _SAMPLES = (-0.25, 0.25)  # sub-pixel positions in x and in y: four samples a pixel
 _NOISE = 1.6  # standard deviation of the sensor noise, grey levels

@@ -2,17 +2,20 @@
 """Downloads by pooch, never without a checksum.
 
 Checksums are known for the classic Middlebury pairs, from a public mirror pinned to one commit.
-For every other set the official archives are named, and fetched only against a checksum that the
-caller supplies: a file nobody can verify is not downloaded behind the user's back.
+PASCAL VOC and ADE20K are verified by the checksums that torchvision and GluonCV publish. For every
+other set the official archives are named, and fetched only against a checksum that the caller
+supplies: a file nobody can verify is not downloaded behind the user's back.
 """
 
 from __future__ import annotations
 
 import shutil
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 __all__ = ["fetch_archive", "fetch_scene", "manual_instructions"]
 
@@ -88,32 +91,49 @@ def fetch_scene(scene: str, folder: Path, mirror: str = _MIRROR) -> None:
         _retrieve(f"{mirror}/{path}", f"sha256:{sha}", folder / path)
 
 
-def fetch_archive(url: str, checksum: str, folder: Path) -> None:
-    """Download a zip file, verify it and unpack it into `folder`, whole or not at all.
+def fetch_archive(url: str, checksum: str, folder: Path, inner: str | None = None) -> None:
+    """Download a zip or tar file, verify it and unpack it into `folder`, whole or not at all.
 
     Args:
         url: of the archive; its top-level folders become folders of `folder`.
         checksum: "sha256:..." or another algorithm pooch knows.
         folder: made if need be; top-level entries of the archive that it has already are replaced.
+        inner: the only folder of the archive to keep, at the same place in `folder`: what else
+            lies beside it there stays.
 
     Raises:
-        ValueError: the checksum does not match, or it is not a zip file.
+        ValueError: the checksum does not match, it is no such archive, or it holds no `inner`.
         RuntimeError: the download failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
-        archive = _retrieve(url, checksum, Path(scratch) / "archive.zip")
+        archive = _retrieve(url, checksum, Path(scratch) / "archive")
         unpacked = Path(scratch) / "unpacked"
-        try:
-            with zipfile.ZipFile(archive) as content:
-                content.extractall(unpacked)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{url} is not a zip file: {error}") from None
-        for entry in unpacked.iterdir():
-            target = folder / entry.name
+        _unpack(archive, unpacked, url)
+        entries = list(unpacked.iterdir()) if inner is None else [unpacked / inner]
+        for entry in entries:
+            if not entry.exists():
+                raise ValueError(f"{url} holds no {inner}")
+            target = folder / entry.relative_to(unpacked)
             if target.is_dir():
                 shutil.rmtree(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
             entry.replace(target)
+
+
+def _unpack(archive: Path, folder: Path, url: str) -> None:
+    """Unpack a zip or tar file, as its contents tell."""
+    try:
+        if tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as tar:
+                # Refuses paths that lead out of the folder; early 3.10 and 3.11 have no filters.
+                safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(folder, **safe)
+        else:
+            with zipfile.ZipFile(archive) as content:
+                content.extractall(folder)
+    except (zipfile.BadZipFile, tarfile.TarError) as error:
+        raise ValueError(f"{url} is not a zip file or a tar file: {error}") from None
 
 
 def checksum_of(checksums: Mapping[str, str] | None, archive: str) -> str | None:
