@@ -54,7 +54,7 @@ def label_map(name: str, values: Any) -> Labels:
             f"{name}: expected labels [H, W] or [B, H, W], none of them 0, got shape "
             f"{list(array.shape)}"
         )
-    return array.view(np.uint8) if array.dtype.kind == "b" else array
+    return array
 
 
 def label_pairs(pred: Any, truth: Any) -> list[tuple[Labels, Labels]]:
