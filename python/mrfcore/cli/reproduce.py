@@ -24,14 +24,19 @@ if TYPE_CHECKING:
 def reproduce(
     tables: Annotated[
         list[str],
-        typer.Argument(metavar="TABLE", help="Tables: 3.1, 3.2, 3.3. Several may be given."),
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", metavar="FOLDER", envvar="MRFCORE_DATA", help="Folder with the images."
+        typer.Argument(
+            metavar="TABLE", help="Tables: 3.1, 3.2, 3.3, 4.2, 4.3. Several may be given."
         ),
     ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            envvar="MRFCORE_DATA",
+            help="Folder with the images, for Tables 3.1 to 3.3.",
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -119,10 +124,14 @@ def _show(cells: list[Cell]) -> None:
     rows = [(part, verdict, str(n)) for (part, verdict), n in sorted(count.items())]
     output.print(table("Ledger", ("table", "verdict", "cells"), rows, left=2))
     bad = [
-        (c.table, c.cell, f"{c.printed:.0f}", f"{c.ours:.0f}", f"{c.relative_difference:+.3%}")
+        (c.table, c.cell, _number(c.printed), _number(c.ours), f"{c.difference:+.3%}")
         for c in cells
         if c.verdict == "differs"
     ]
     if bad:
         header = ("table", "cell", "printed", "ours", "difference")
         output.print(table("Differs", header, bad, left=2))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

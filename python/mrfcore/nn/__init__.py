@@ -18,9 +18,11 @@ require_torch("mrfcore.nn")
 from mrfcore.nn import functional  # noqa: E402
 from mrfcore.nn.edge_weights import EdgeWeights  # noqa: E402
 from mrfcore.nn.filter_flow import FilterFlow, Warp  # noqa: E402
+from mrfcore.nn.insert_transparent import insert_transparent  # noqa: E402
 from mrfcore.nn.layers import ISGMR, SGM, TRWP, LoopyBP, MeanField  # noqa: E402
 from mrfcore.nn.learned_pairwise import LearnedPairwise  # noqa: E402
 from mrfcore.nn.mean_shift import MeanShift, PairwiseMarginLoss  # noqa: E402
+from mrfcore.nn.pair_activation import PairActivation  # noqa: E402
 from mrfcore.nn.regression import soft_argmin  # noqa: E402
 from mrfcore.nn.superpixel import (  # noqa: E402
     LogitConsistency,
@@ -28,6 +30,16 @@ from mrfcore.nn.superpixel import (  # noqa: E402
     SoftSuperpixelUnpool,
     SuperpixelPool,
     SuperpixelUnpool,
+)
+from mrfcore.nn.superpixel_edges import SuperpixelEdges  # noqa: E402
+from mrfcore.nn.transparency import TransparencyReport, transparency_report  # noqa: E402
+from mrfcore.nn.transparent import TransparentSequence  # noqa: E402
+from mrfcore.nn.transparent_init import (  # noqa: E402
+    Transparency,
+    net2net_init_,
+    random_init_,
+    transparent_init_,
+    xavier_init_,
 )
 
 __all__ = [
@@ -41,12 +53,23 @@ __all__ = [
     "LoopyBP",
     "MeanField",
     "MeanShift",
+    "PairActivation",
     "PairwiseMarginLoss",
     "SoftSuperpixelPool",
     "SoftSuperpixelUnpool",
+    "SuperpixelEdges",
     "SuperpixelPool",
     "SuperpixelUnpool",
+    "Transparency",
+    "TransparencyReport",
+    "TransparentSequence",
     "Warp",
     "functional",
+    "insert_transparent",
+    "net2net_init_",
+    "random_init_",
     "soft_argmin",
+    "transparency_report",
+    "transparent_init_",
+    "xavier_init_",
 ]

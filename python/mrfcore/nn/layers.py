@@ -101,6 +101,11 @@ class _Layer(torch.nn.Module):
         """The scalar; a tensor, with its gradient, where it is learned."""
         return self.log_weight.exp() if self.learn_weight else self._weight
 
+    @property
+    def connectivity(self) -> int:
+        """How many neighbours a pixel has: 4, 8 or 16; `weights` has half as many planes."""
+        return int(self._setup.connectivity)
+
     def forward(self, unary: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Costs [B, L, H, W] in channels_last; arg-min over labels is the labelling.
 

@@ -8,8 +8,20 @@ cells.
 
 from __future__ import annotations
 
-from .ledger import Cell, judge, read_json, write_json
+from .job import Job
+from .ledger import Cell, EnergyCell, judge, judge_decimals, read_json, write_json
 from .markdown import to_markdown
-from .tables import TABLES, Job, plan_jobs
+from .tables import TABLES, plan_jobs
 
-__all__ = ["TABLES", "Cell", "Job", "judge", "plan_jobs", "read_json", "to_markdown", "write_json"]
+__all__ = [
+    "TABLES",
+    "Cell",
+    "EnergyCell",
+    "Job",
+    "judge",
+    "judge_decimals",
+    "plan_jobs",
+    "read_json",
+    "to_markdown",
+    "write_json",
+]

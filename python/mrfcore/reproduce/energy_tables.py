@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import mrfcore
 
 from .energies import benchmark_single_precision_energy, single_precision_energy
 from .instances import INSTANCES, VENUS_OF_TRWS, Instance, Problem
-from .ledger import Cell, judge
+from .job import OnIteration
+from .ledger import EnergyCell, judge
 from .printed import MISPRINTS, PARTS, CellKey, PrintedPart
 
 Labels = npt.NDArray[np.int32]
-OnIteration = Callable[[int, int], None]
 
 # Method name in the print -> solver and the options that give the printed numbers.
 _SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -109,7 +108,7 @@ def execute(
     *,
     threads: int | None = None,
     on_iteration: OnIteration | None = None,
-) -> list[Cell]:
+) -> list[EnergyCell]:
     """Minimise and return the cells this run fills: one for 4 directions, else (a) and (b)."""
     start = time.perf_counter()
     labels = _solve(run, problem, {}, threads, on_iteration)
@@ -170,7 +169,7 @@ def _cell(
     labels: Labels,
     other: Labels | None,
     seconds: float,
-) -> Cell:
+) -> EnergyCell:
     connectivity = 4 if part.name.endswith("(a)") else run.directions
     printed = part.values[run.method][run.instance, run.iterations]
     ours = _energy(problem, labels, connectivity) / part.unit
@@ -182,7 +181,7 @@ def _cell(
         single = single_precision_energy(*terms, connectivity)
     misprint = MISPRINTS.get((part.name, run.method, run.instance, run.iterations))
     verdict = judge(printed, ours, single / part.unit, misprint is not None)
-    return Cell(
+    return EnergyCell(
         table=part.name,
         cell=run.title,
         method=run.method,
@@ -192,7 +191,6 @@ def _cell(
         printed=printed,
         ours=ours,
         single_precision=single / part.unit,
-        relative_difference=(ours - printed) / printed,
         verdict=verdict,
         note=_note(misprint if verdict == "misprint" else None),
         right_rho=None if other is None else _energy(problem, other, connectivity) / part.unit,

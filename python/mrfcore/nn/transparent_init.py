@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transparent initialisation of layers that somebody else made, and what it is compared with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mrfcore._scalars import _choice
+from mrfcore.nn._transparent_plan import Junction, draw, join, write
+from mrfcore.nn.pair_activation import PairActivation, activation_of
+from mrfcore.nn.transparent import TransparentSequence
+
+__all__ = [
+    "Transparency",
+    "net2net_init_",
+    "random_init_",
+    "transparent_init_",
+    "xavier_init_",
+]
+
+_Modules = nn.Module | Iterable[nn.Module]
+_AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LOSSY: tuple[Any, ...] = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.dropout._DropoutNd,
+    nn.modules.conv._ConvTransposeNd,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.Upsample,
+    nn.Flatten,
+)
+
+
+@dataclass(frozen=True)
+class Transparency:
+    """What `transparent_init_` has made.
+
+    Attributes:
+        condition: of the product of all layers but the last; errors in float32 grow with it.
+        exact_margin: pixels along the border, for each dimension, where the output is not the input
+            because layers with larger kernels see padding there; 0 with circular padding.
+    """
+
+    condition: float
+    exact_margin: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A layer, its name in messages, and the activation in front of it."""
+
+    layer: Any
+    name: str
+    activation: nn.Module | None
+
+
+def transparent_init_(
+    modules: _Modules,
+    activation: str | nn.Module | None = None,
+    *,
+    weights: str = "normal",
+    generator: torch.Generator | None = None,
+) -> Transparency:
+    """Give layers dense random weights with which their output is their input.
+
+    As `TransparentSequence`, for layers that exist: two or more `nn.Linear` or convolutions of
+    stride 1, one after the other. Hidden layers in front of an activation need twice as many
+    outputs, and at least twice as many as there are inputs: one half makes y, the other -y.
+
+    Args:
+        modules: an `nn.Sequential` or a list of layers with the activations between them. Nested
+            sequences and `nn.Identity` are seen through.
+        activation: between all layers, a name or a module as for `TransparentSequence`, where
+            `modules` lists the layers only.
+        weights: "normal" or "orthogonal", as there. Kernels larger than 1 are always orthogonal;
+            they must be odd, with padding dilation (kernel_size - 1) / 2.
+        generator: of the random numbers (a CPU generator). None: torch's.
+
+    Returns:
+        How exact it is.
+
+    Raises:
+        ValueError: layers that cannot be transparent; the message names the layer and says why.
+            All layers are as they were.
+        TypeError: not modules.
+    """
+    _choice("weights", weights, ("normal", "orthogonal"))
+    if isinstance(modules, TransparentSequence):
+        modules.reset_parameters(generator)
+        return Transparency(modules.condition, modules.exact_margin)
+    places = _places(modules, activation)
+    kernels = _check_geometry(places)
+    junctions, widths = _junctions(places, len(kernels[0]))
+    layers = [place.layer for place in places]
+    maps, condition = draw(
+        widths,
+        kernels,
+        [junction.slope for junction in junctions],
+        orthogonal=weights == "orthogonal",
+        biases=[layer.bias is not None for layer in layers],
+        generator=generator,
+    )
+    write(layers, maps)
+    sides = [[0] * len(kernels[0]) if _circular(layers) else _reach(layer) for layer in layers[1:]]
+    return Transparency(condition, tuple(sum(side) for side in zip(*sides, strict=True)))
+
+
+# ---------------------------------------------------------------- reading the layers
+
+
+def _flat(modules: _Modules, name: str) -> Iterator[tuple[str, nn.Module]]:
+    children = enumerate(modules.children() if isinstance(modules, nn.Module) else modules)
+    for number, module in children:
+        inner = f"{name}[{number}]"
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"{inner}: expected a module, got {type(module).__name__}")
+        if isinstance(module, (nn.Sequential, nn.ModuleList)):
+            yield from _flat(module, inner)
+        elif not isinstance(module, nn.Identity):
+            yield inner, module
+
+
+def _places(modules: _Modules, activation: str | nn.Module | None) -> list[_Place]:
+    if isinstance(modules, nn.Module) and not isinstance(modules, (nn.Sequential, nn.ModuleList)):
+        raise TypeError(
+            f"modules: expected an nn.Sequential or a list of layers, got {type(modules).__name__}"
+        )
+    places: list[_Place] = []
+    pending: list[tuple[str, nn.Module]] = []
+    for name, module in _flat(modules, "modules"):
+        if not isinstance(module, _AFFINE):
+            _check_activation(name, module, first=not places, pending=pending)
+            pending.append((name, module))
+            continue
+        if pending and activation is not None:
+            raise ValueError(f"activation: expected None, for {pending[0][0]} is an activation")
+        between = pending[0][1] if pending else activation_of(activation)
+        places.append(_Place(module, name, between if places else None))
+        pending.clear()
+    if pending:
+        raise ValueError(f"{pending[0][0]}: an activation behind the last layer cannot be undone")
+    if len(places) < 2:
+        raise ValueError(f"modules: expected two layers or more, got {len(places)}")
+    return places
+
+
+def _check_activation(
+    name: str, module: nn.Module, *, first: bool, pending: list[tuple[str, nn.Module]]
+) -> None:
+    kind = type(module).__name__
+    if isinstance(module, _LOSSY):
+        raise ValueError(f"{name}: {kind} cannot be made transparent; leave it out")
+    if first:
+        raise ValueError(f"{name}: {kind} in front of the first layer cannot be undone")
+    if pending:
+        raise ValueError(f"{name}: {kind} directly behind the activation {pending[0][0]}")
+
+
+def _check_geometry(places: list[_Place]) -> list[tuple[int, ...]]:
+    """Kernels of the layers, which must be of one kind."""
+    kind = type(places[0].layer)
+    for place in places:
+        if type(place.layer) is not kind:
+            raise ValueError(
+                f"{place.name}: expected {kind.__name__} like {places[0].name}, got "
+                f"{type(place.layer).__name__}"
+            )
+    if kind is nn.Linear:
+        return [() for _ in places]
+    for place in places:
+        _check_convolution(place)
+    kernels = [tuple(place.layer.kernel_size) for place in places]
+    for kernel in kernels:
+        sizes = {size for size in kernel if size > 1}
+        moving = [axis for axis in range(len(kernel)) if max(k[axis] for k in kernels) > 1]
+        if len(sizes) > 1 or (sizes and any(kernel[axis] == 1 for axis in moving)):
+            raise ValueError(
+                "modules: expected kernels of one size along all dimensions in which any layer has "
+                f"more than 1, got {kernels}"
+            )
+    if len({place.layer.dilation for place in places}) > 1 and any(max(k) > 1 for k in kernels):
+        raise ValueError("modules: expected one dilation for all layers")
+    return kernels
+
+
+def _check_convolution(place: _Place) -> None:
+    layer = place.layer
+    for what, expected in (("stride", 1), ("groups", 1)):
+        found = getattr(layer, what)
+        if found != expected and found != (expected,) * len(layer.kernel_size):
+            raise ValueError(f"{place.name}: expected {what} {expected}, got {found}")
+    for size, dilation, pad in zip(layer.kernel_size, layer.dilation, _padding(layer), strict=True):
+        if size % 2 == 0:
+            raise ValueError(
+                f"{place.name}: expected an odd kernel_size, got {layer.kernel_size}: an even one "
+                "has no centre (TransparentSequence takes any)"
+            )
+        if pad != dilation * (size - 1) // 2:
+            raise ValueError(
+                f"{place.name}: expected padding {dilation * (size - 1) // 2} for kernel_size "
+                f"{layer.kernel_size} and dilation {layer.dilation}, so that the size stays; got "
+                f"{layer.padding}"
+            )
+
+
+def _padding(layer: Any) -> tuple[int, ...]:
+    if layer.padding == "same":
+        return tuple(_reach(layer))
+    if layer.padding == "valid":
+        return (0,) * len(layer.kernel_size)
+    return tuple(layer.padding)
+
+
+def _reach(layer: Any) -> list[int]:
+    """How many pixels a layer sees to either side, by dimension."""
+    if isinstance(layer, nn.Linear):
+        return []
+    pairs = zip(layer.kernel_size, layer.dilation, strict=True)
+    return [dilation * (size - 1) // 2 for size, dilation in pairs]
+
+
+def _circular(layers: list[Any]) -> bool:
+    return all(getattr(layer, "padding_mode", "circular") == "circular" for layer in layers)
+
+
+def _sizes(layer: Any) -> tuple[int, int]:
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    return layer.in_channels, layer.out_channels
+
+
+def _junctions(places: list[_Place], dims: int) -> tuple[list[Junction], list[int]]:
+    """What stands between the layers, and their widths without the doubling."""
+    first = _sizes(places[0].layer)[0]
+    widths, junctions = [first], []
+    for place, following in itertools.pairwise(places):
+        size, incoming = _sizes(place.layer)[1], _sizes(following.layer)[0]
+        if incoming != size:
+            raise ValueError(
+                f"{following.name}: expected {size} input channels behind {place.name}, got "
+                f"{incoming}"
+            )
+        factor = 1 if following.activation is None else 2
+        if size % factor or size < factor * first:
+            what = "a number" if factor == 1 else "an even number, for y and -y,"
+            raise ValueError(
+                f"{place.name}: expected {what} of outputs >= {factor} x {first} (the inputs of "
+                f"{places[0].name}), got {size}"
+            )
+        widths.append(size // factor)
+        junctions.append(_junction(following, widths[-1], dims))
+    last = _sizes(places[-1].layer)[1]
+    if last != first:
+        raise ValueError(
+            f"{places[-1].name}: expected {first} outputs, the inputs of {places[0].name}, got "
+            f"{last}"
+        )
+    return junctions, [*widths, last]
+
+
+def _junction(place: _Place, width: int, dims: int) -> Junction:
+    found = join(place.activation, width, dims)
+    if isinstance(found.module, PairActivation) and found.module is not place.activation:
+        kind = type(place.activation).__name__
+        raise ValueError(
+            f"activation: {kind} in front of {place.name} has no c with s(x) - s(-x) = c x; take "
+            f"PairActivation({kind}()) for it"
+        )
+    return found
+
+
+# ---------------------------------------------------------------- what it is compared with
+
+
+def _layers(modules: _Modules) -> list[tuple[str, Any]]:
+    if isinstance(modules, TransparentSequence):
+        modules = modules.layers
+    elif isinstance(modules, _AFFINE):
+        modules = [modules]
+    found = [(name, m) for name, m in _flat(modules, "modules") if isinstance(m, _AFFINE)]
+    if not found:
+        raise ValueError("modules: expected nn.Linear or convolutions among them, found none")
+    return found
+
+
+@torch.no_grad()
+def random_init_(modules: _Modules, *, generator: torch.Generator | None = None) -> None:
+    """Weights uniform in [0, 1), biases 0: "Random" of Table 4.2.
+
+    Args:
+        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+        generator: of the random numbers. None: torch's.
+    """
+    for _, layer in _layers(modules):
+        layer.weight.uniform_(generator=generator)
+        _no_bias(layer)
+
+
+@torch.no_grad()
+def xavier_init_(modules: _Modules, *, generator: torch.Generator | None = None) -> None:
+    """Normal weights of variance 2 / (inputs + outputs), biases 0: "Xavier" of Table 4.2.
+
+    Args:
+        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+        generator: of the random numbers. None: torch's.
+    """
+    for _, layer in _layers(modules):
+        nn.init.xavier_normal_(layer.weight, generator=generator)
+        _no_bias(layer)
+
+
+@torch.no_grad()
+def net2net_init_(modules: _Modules) -> None:
+    """Identity matrices, biases 0: "Net2Net" of Table 4.2 (Chen et al. 2016). ReLU loses x < 0.
+
+    Args:
+        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+
+    Raises:
+        ValueError: a layer with another number of outputs than inputs; nothing is changed.
+    """
+    layers = _layers(modules)
+    for name, layer in layers:
+        incoming, outgoing = _sizes(layer)
+        if incoming != outgoing or getattr(layer, "groups", 1) != 1:
+            raise ValueError(
+                f"{name}: expected as many outputs as inputs and one group, got {incoming} to "
+                f"{outgoing}; transparent_init_ takes such layers"
+            )
+    for _, layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.eye_(layer.weight)
+        else:
+            nn.init.dirac_(layer.weight)
+        _no_bias(layer)
+
+
+def _no_bias(layer: Any) -> None:
+    if layer.bias is not None:
+        layer.bias.zero_()
