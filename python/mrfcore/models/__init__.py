@@ -25,11 +25,14 @@ from mrfcore.models._registry import (  # noqa: E402
 from mrfcore.models._saving import load_model, save_model  # noqa: E402
 from mrfcore.models._weights import load_weights  # noqa: E402
 from mrfcore.models.deeplab import DeepLabV3Plus  # noqa: E402
+from mrfcore.models.joint import JointOutput, JointSegmentation  # noqa: E402
 from mrfcore.models.resnet import ResNet  # noqa: E402
 from mrfcore.models.superpixel_fcn import SuperpixelFCN  # noqa: E402
 
 __all__ = [
     "DeepLabV3Plus",
+    "JointOutput",
+    "JointSegmentation",
     "ModelEntry",
     "ResNet",
     "SuperpixelFCN",
