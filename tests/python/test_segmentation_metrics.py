@@ -107,6 +107,19 @@ def test_against_scikit_learn(seed: int, labels: int) -> None:
     assert metrics.pixel_accuracy(pred, truth) == found.pixel_accuracy
 
 
+def test_maps_larger_than_a_piece() -> None:
+    pred, truth = random_maps(0, 5, (2, 190, 211))
+    mask = np.random.default_rng(1).random(truth.shape) < 0.7
+    found = metrics.ConfusionMatrix(5)
+    found.update(pred, truth, mask)
+    keep = mask & (truth != VOID)
+    assert found.matrix.tolist() == confusion_matrix(truth[keep], pred[keep]).tolist()
+    pred[-1, -1, -1], truth[-1, -1, -1] = 5, 0
+    with pytest.raises(ValueError, match="got 5"):
+        found.update(pred, truth)
+    assert found.count == np.count_nonzero(keep)
+
+
 @given(seed=st.integers(0, 999))
 def test_what_is_predicted_under_void_does_not_matter(seed: int) -> None:
     pred, truth = random_maps(seed, 4)

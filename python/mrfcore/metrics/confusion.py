@@ -35,6 +35,10 @@ from mrfcore.metrics._labels import (
 
 __all__ = ["ConfusionMatrix", "ratio"]
 
+_Mask = npt.NDArray[np.bool_]
+
+_PIECE = 1 << 15  # pixels
+
 
 class ConfusionMatrix:
     """How many pixels of each true label were predicted as which, and the scores that follow.
@@ -194,10 +198,19 @@ class ConfusionMatrix:
             "frequency_weighted_iou": self.frequency_weighted_iou,
         }
 
-    def _count(
-        self, pred: Labels, truth: Labels, mask: npt.NDArray[np.bool_] | None
-    ) -> npt.NDArray[np.int64]:
-        """[L, L] of one pair of checked shape."""
+    def _count(self, pred: Labels, truth: Labels, mask: _Mask | None) -> npt.NDArray[np.int64]:
+        """[L, L] of one pair of checked shape, in pieces that stay in cache."""
+        size = self._num_labels
+        pred, truth = pred.ravel(), truth.ravel()
+        kept = None if mask is None else mask.ravel()
+        found = np.zeros(size * size, np.int64)
+        step = max(_PIECE, size * size)
+        for start in range(0, truth.size, step):
+            part = slice(start, start + step)
+            found += self._piece(pred[part], truth[part], None if kept is None else kept[part])
+        return found.reshape(size, size)
+
+    def _piece(self, pred: Labels, truth: Labels, mask: _Mask | None) -> npt.NDArray[np.int64]:
         size, keep = self._num_labels, counted(truth, self._ignore)
         if not keep.all():
             pred, truth = pred[keep], truth[keep]
@@ -206,10 +219,10 @@ class ConfusionMatrix:
         check_range("pred", pred, size)
         if mask is not None:
             pred, truth = pred[mask], truth[mask]
-        index = truth.astype(np.int64).ravel()
+        index = truth.astype(np.int64)
         index *= size
-        np.add(index, pred.ravel(), out=index, casting="unsafe")  # uint64 in range is safe
-        return np.bincount(index, minlength=size * size).reshape(size, size)
+        np.add(index, pred, out=index, casting="unsafe")  # uint64 in range is safe
+        return np.bincount(index, minlength=size * size)
 
 
 def ratio(part: float, whole: float) -> float:
