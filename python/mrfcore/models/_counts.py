@@ -55,7 +55,7 @@ def count_flops(model: torch.nn.Module, input_shape: Shape | Sequence[Shape]) ->
 def measure_model(
     name: str, input_shape: Shape | Sequence[Shape] | None = None, **options: Any
 ) -> tuple[int, int]:
-    """(Parameters, floating-point operations) of a model by name; its weights are never drawn.
+    """(Parameters, floating-point operations) of a model by name, mostly without drawing weights.
 
     Args:
         name: see `list_models`.
@@ -66,9 +66,14 @@ def measure_model(
         ValueError, TypeError: as `create_model` and `count_flops`.
     """
     shapes = model_entry(name).input_shapes if input_shape is None else input_shapes(input_shape)
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        model = create_model(name, **options).eval()
-        return count_parameters(model), _flops(model, shapes)
+    with torch.no_grad():
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                model = create_model(name, **options).eval()
+                return count_parameters(model), _flops(model, shapes)
+        except RuntimeError:  # what is drawn decides how it goes on, as in transparent layers
+            model = create_model(name, **options)
+    return count_parameters(model), count_flops(model, shapes)
 
 
 def _flops(model: torch.nn.Module, shapes: Sequence[Shape]) -> int:

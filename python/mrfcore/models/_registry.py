@@ -124,11 +124,12 @@ def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that match, resnet18 before resnet101.
 
     Args:
-        pattern: as for file names: ``"deeplab*"``. A part of a name without wildcards will do, too.
+        pattern: as for file names: ``"deeplab*"``. Without wildcards a name, or a part of names.
     """
     if not isinstance(pattern, str):
         raise TypeError(f"pattern: expected a string, got {type(pattern).__name__}")
-    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    whole = pattern in _ENTRIES or any(c in pattern for c in "*?[")
+    wanted = pattern if whole else f"*{pattern}*"
     names = [name for name in _ENTRIES if fnmatch.fnmatchcase(name, wanted)]
     return sorted(names, key=_by_numbers)
 
@@ -218,7 +219,7 @@ def input_shapes(shape: Any) -> tuple[Shape, ...]:
 
 
 def _close(name: str, names: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
     return f", did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 

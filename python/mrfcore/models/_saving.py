@@ -46,7 +46,10 @@ def save_model(model: torch.nn.Module, path: PathLike) -> None:
         for key, value in model.state_dict().items()
     }
     with atomic_path(file) as temporary:
+        temporary.touch()
+        permissions = temporary.stat().st_mode  # that the umask grants; safetensors' are narrower
         safetensors.torch.save_file(tensors, temporary, metadata)
+        temporary.chmod(permissions)
 
 
 def load_model(path: PathLike) -> torch.nn.Module:

@@ -28,9 +28,9 @@ def load_weights(model: torch.nn.Module, weights: Weights) -> None:
 
     Args:
         model: any module.
-        weights: the path of a file (.safetensors; .pt or .pth, of which only tensors are read, no
-            code is run), a state dict, or "torchvision" or "timm": the weights that an installed
-            package has for this network, or for its backbone, which it may have to download.
+        weights: the path of a file (.safetensors; .pt, .pth or .tar, of which only tensors are
+            read and no code is run), a state dict, or "torchvision" or "timm": the weights that an
+            installed package has for this network, or for its backbone, and may have to download.
             A state dict below "state_dict" or "model" in a file is found, and prefixes that
             DistributedDataParallel and torch.compile add are taken off. Values are converted to the
             model's dtypes and devices.
@@ -71,7 +71,8 @@ def read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
     safetensors = require_safetensors()
     try:
         with safetensors.safe_open(file, framework="pt", device="cpu") as opened:
-            return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}
+            names = list(opened.keys())
+            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{file}: is damaged or no safetensors file ({error})") from None
 
@@ -104,8 +105,8 @@ def _pretrained(model: torch.nn.Module, source: str) -> dict[str, torch.Tensor]:
 def _read(file: Path) -> dict[str, Any]:
     if file.suffix == ".safetensors":
         return dict(read_safetensors(file)[0])
-    if file.suffix not in (".pt", ".pth"):
-        raise ValueError(f"weights: expected a .safetensors, .pt or .pth file, got {file}")
+    if file.suffix not in (".pt", ".pth", ".tar"):
+        raise ValueError(f"weights: expected a .safetensors, .pt, .pth or .tar file, got {file}")
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:

@@ -22,11 +22,12 @@ _RATES = (6, 12, 18)  # at output stride 16; twice these at 8, as the same field
 class DeepLabV3Plus(nn.Module):
     """DeepLabV3+: a ResNet, pyramid pooling by dilated convolutions (ASPP), and a decoder.
 
-    Features of stride `output_stride` go through five branches of 256 channels: a 1 x 1 convolution,
-    three 3 x 3 ones dilated by 6, 12, 18 (at stride 16; inversely at others), and their mean over
-    the image. Joined, enlarged to stride 4 and beside the first stage's features, brought to 48
-    channels, two 3 x 3 convolutions make the logits, which are enlarged bilinearly to the input's
-    size, whatever that is. Convolutions are plain, not separable.
+    Features of stride `output_stride` go through five branches of 256 channels: a 1 x 1
+    convolution, three 3 x 3 ones dilated by 6, 12, 18 (at stride 16; inversely at others), and
+    their mean over the image. These are joined and enlarged to stride 4, where two 3 x 3
+    convolutions make logits of them and of 48 channels made of the first stage's features. The
+    logits are enlarged bilinearly to the image's size, whatever that is. Convolutions are plain,
+    not separable.
 
     Args:
         depth: of the ResNet: 18, 34, 50, 101 or 152.
@@ -166,7 +167,7 @@ _Register = Callable[[type[DeepLabV3Plus]], type[DeepLabV3Plus]]
 for _depth in STAGES:
     _register: _Register = register(
         f"deeplabv3plus-resnet{_depth}",
-        summary=f"DeepLabV3+, ResNet-{_depth}",
+        summary="segmentation",
         input_shape=(3, 512, 512),
         fixed={"depth": _depth},
     )

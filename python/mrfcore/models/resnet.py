@@ -25,8 +25,8 @@ class ResNet(nn.Module):
     """ResNet-18, 34, 50, 101 or 152.
 
     Parameters have the names and shapes of torchvision's and timm's, so that state dicts of either
-    load by name; those of a classifier into a backbone as well, which leaves ``fc`` out. Strides are
-    where torchvision has them: in the 3 x 3 convolution of a bottleneck.
+    load by name; those of a classifier into a backbone as well, which leaves ``fc`` out. Strides
+    are where torchvision has them: in the 3 x 3 convolution of a bottleneck.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
@@ -115,9 +115,11 @@ class ResNet(nn.Module):
 class _BasicBlock(nn.Module):
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+    def __init__(
+        self, inputs: int, width: int, stride: int, first_dilation: int, dilation: int
+    ) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(inputs, width, stride, dilation)
+        self.conv1 = _conv3x3(inputs, width, stride, first_dilation)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = _conv3x3(width, width, 1, dilation)
         self.bn2 = nn.BatchNorm2d(width)
@@ -133,12 +135,15 @@ class _BasicBlock(nn.Module):
 class _Bottleneck(nn.Module):
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+    def __init__(
+        self, inputs: int, width: int, stride: int, first_dilation: int, dilation: int
+    ) -> None:
+        del dilation  # of convolutions after the first one of 3 x 3, which are all of 1 x 1
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv3x3(width, width, stride, dilation)
+        self.conv2 = _conv3x3(width, width, stride, first_dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -164,8 +169,8 @@ class _Stages:
         self._dilation = 1
 
     def next(self, width: int, blocks: int, stride: int) -> nn.Sequential:
-        # The first block that does not stride any more still sees inputs as dense as before.
-        dilation = self._dilation
+        # Up to where it would stride, the first block's inputs are as dense as before.
+        first_dilation = self._dilation
         if stride > self._left:
             self._dilation *= stride
             stride = 1
@@ -173,8 +178,8 @@ class _Stages:
         made = []
         for index in range(blocks):
             if index == 1:
-                stride, dilation = 1, self._dilation
-            made.append(self._block(self._inputs, width, stride, dilation))
+                stride, first_dilation = 1, self._dilation
+            made.append(self._block(self._inputs, width, stride, first_dilation, self._dilation))
             self._inputs = width * self._block.expansion
         return nn.Sequential(*made)
 
@@ -187,9 +192,7 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     """None where the input can be added as it is."""
     if stride == 1 and inputs == outputs:
         return None
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 def _initialise(model: nn.Module) -> None:
@@ -203,7 +206,7 @@ _Register = Callable[[type[ResNet]], type[ResNet]]
 for _depth in STAGES:
     _register: _Register = register(
         f"resnet{_depth}",
-        summary=f"ResNet-{_depth}, classifier",
+        summary="classification",
         input_shape=(3, 224, 224),
         fixed={"depth": _depth},
     )

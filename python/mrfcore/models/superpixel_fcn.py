@@ -24,9 +24,7 @@ _LABEL_COMPACTNESS = 0.003  # m of the paper, for distributions over labels
 _COLOUR_COMPACTNESS = 10.0  # SLIC's, for CIELAB
 
 
-@register(
-    "superpixel-fcn", summary="superpixels: 9 associations a pixel", input_shape=(3, 512, 512)
-)
+@register("superpixel-fcn", summary="superpixels", input_shape=(3, 512, 512))
 class SuperpixelFCN(nn.Module):
     """An encoder and a decoder that associate each pixel with the nine cells around it.
 
@@ -109,13 +107,13 @@ class SuperpixelFCN(nn.Module):
                 eval mode: in training its statistics would change.
             enforce_connectivity: make every superpixel one 4-connected piece. A piece of less than
                 `min_size` pixels joins the neighbour with which it has the longest border; other
-                pieces count as superpixels of their own; where a superpixel has `min_size` pixels in
-                all, its largest piece stays. Computed on the CPU.
+                pieces count as superpixels of their own; where a superpixel has `min_size` pixels
+                in all, its largest piece stays. Computed on the CPU.
             min_size: pixels of a piece that stays, >= 1; None: 64, a quarter of a cell.
 
         Returns:
-            [B, H, W] int64: numbers of cells, of which some may be missing; or, connected, 0, 1, ...
-            in the order of first pixels.
+            [B, H, W] int64: numbers of cells, of which some may be missing; or, connected, 0, 1,
+            ... in the order of first pixels.
 
         Raises:
             ValueError, TypeError: wrong shapes or options; images in training mode.
