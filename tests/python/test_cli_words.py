@@ -18,7 +18,7 @@ from mrfcore.cli import demo as demo_command
 from mrfcore.cli import reproduce as reproduce_command
 from mrfcore.cli import stereo as stereo_command
 from mrfcore.cli.wording import in_options, option_names
-from mrfcore.reproduce import Cell
+from mrfcore.reproduce import EnergyCell
 
 COMMANDS = ("stereo", "denoise", "info", "demo", "reproduce")
 
@@ -136,24 +136,23 @@ def test_the_table_of_the_demo_fits() -> None:
 
 def test_long_names_of_cells_wrap(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce_command, "output", Console(width=80))
-    cell = Cell(
+    cell = EnergyCell(
         table="3.2(b)",
         cell="ISGMR-16 / Delivery area / 50 iterations",
         method="ISGMR-16",
         instance="delivery_area_1l",
         iterations=50,
         unit=1,
-        printed=249_715_216,
-        ours=349_715_216.0,
-        single_precision=349_715_216.0,
-        relative_difference=123.456,
+        printed=1_000_000,
+        ours=124_456_000.0,
+        single_precision=124_456_000.0,
         verdict="differs",
     )
     reproduce_command._show([cell])
     text = capsys.readouterr().out
     assert "\u2026" not in text
     assert "+12345.600%" in text
-    assert "349715216" in text
+    assert "124456000" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
