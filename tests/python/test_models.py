@@ -225,6 +225,16 @@ def test_images_are_checked(name: str, image: Any, error: type[Exception], messa
         small(name)(image)
 
 
+@pytest.mark.parametrize("name", ["deeplabv3plus-resnet18", "superpixel-fcn"])
+def test_one_graph(name: str) -> None:
+    """For torch.compile, of any size."""
+    model = small(name).eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
+    for size in ((33, 50), (48, 41)):
+        image = torch.rand(2, 3, *size)
+        torch.testing.assert_close(compiled(image), model(image))
+
+
 def test_seeds_decide() -> None:
     one, two = small("resnet18"), small("resnet18")
     torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=0, atol=0)

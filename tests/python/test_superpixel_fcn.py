@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from mrfcore import models, superpixels  # noqa: E402
 from mrfcore.models import SuperpixelFCN  # noqa: E402
 from mrfcore.models._colours import lab_of  # noqa: E402
+from mrfcore.models._pieces import connected_ids  # noqa: E402
 from mrfcore.nn.functional import superpixel_ids, superpixel_loss  # noqa: E402
 
 
@@ -165,14 +166,14 @@ def test_connected_as_by_hand(seed: int) -> None:
     draw = np.random.default_rng(seed)
     coarse = draw.integers(0, 4, (2, 6, 7))
     ids = coarse.repeat(1 + seed % 3, 1).repeat(1 + seed % 2, 2)
-    from mrfcore.models._pieces import connected_ids
-
     for least in (1, 3, 9, 1000):
         found = connected_ids(torch.from_numpy(ids), least)
         assert found.dtype == torch.int64
         for image, one in zip(ids, found.numpy(), strict=True):
             np.testing.assert_array_equal(one, connected_by_hand(image, least))
             assert pieces_by_hand(one)[1] == one.max() + 1
+        far = connected_ids(torch.from_numpy(ids + 2**24), least)  # beyond what float32 tells apart
+        assert torch.equal(far, found)
 
 
 def test_noise_keeps_its_superpixels() -> None:

@@ -13,6 +13,7 @@ from mrfcore.ops.superpixel_maps import superpixel_adjacency
 __all__ = ["connected_ids"]
 
 _Ints = npt.NDArray[np.int64]
+_MOST_WHOLE = 1 << 24  # float32 has all integers up to here
 
 
 def connected_ids(ids: torch.Tensor, min_size: int) -> torch.Tensor:
@@ -44,8 +45,9 @@ def connected_ids(ids: torch.Tensor, min_size: int) -> torch.Tensor:
 
 def _pieces(ids: _Ints) -> _Ints:
     """4-connected pixels of one id: [H, W], 0, 1, ... in the order of first pixels."""
-    _, dense = np.unique(ids, return_inverse=True)
-    colours = dense.reshape(*ids.shape, 1).astype(np.float32)  # whole up to 2^24
+    if int(ids.max()) >= _MOST_WHOLE:
+        ids = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
+    colours = ids[..., np.newaxis].astype(np.float32)
     found = np.empty(ids.shape, np.int32)
     # The regions of mean-shift segmentation are the same thing: neighbours nearer than 1/2.
     _core.mean_shift_regions(colours, 0.5, 1, _core.FilterSpace.rgb, found)
@@ -55,8 +57,9 @@ def _pieces(ids: _Ints) -> _Ints:
 def _owners(pieces: _Ints, ids: _Ints, min_size: int) -> _Ints:
     """For each piece itself if it stays, else -1."""
     sizes = np.bincount(pieces.ravel())
-    first = np.unique(pieces.ravel(), return_index=True)[1]
-    superpixel = np.unique(ids.ravel()[first], return_inverse=True)[1].ravel()
+    of = np.empty(len(sizes), np.int64)
+    of[pieces.ravel()] = ids.ravel()  # all pixels of a piece write the same
+    superpixel = np.unique(of, return_inverse=True)[1].ravel()
     stays = sizes >= min_size
     largest = np.lexsort((np.arange(len(sizes)), -sizes, superpixel))
     starts = np.unique(superpixel[largest], return_index=True)[1]
