@@ -123,6 +123,13 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     safetensors.save_file({"x": torch.zeros(2)}, path, {"mrfcore.model": "psmnet-9"})
     with pytest.raises(ValueError, match=r"cannot be made again .*no model 'psmnet-9'"):
         models.load_model(path)
+    grown = small(1)
+    grown.classifier = torch.nn.Sequential(grown.classifier, torch.nn.ReLU())
+    models.save_model(grown, path)
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors does not fit .* missing: classifier\."
+    ):
+        models.load_model(path)
     models.save_model(small(1), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"model\.safetensors: is damaged or no safetensors file"):

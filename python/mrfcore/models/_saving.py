@@ -11,7 +11,7 @@ import torch
 from mrfcore._core import version
 from mrfcore._files import PathLike, atomic_path, existing_file
 from mrfcore.models._registry import RECIPE, Recipe, create_model
-from mrfcore.models._weights import load_weights, read_safetensors, require_safetensors
+from mrfcore.models._weights import fit_weights, read_safetensors, require_safetensors
 
 __all__ = ["load_model", "save_model"]
 
@@ -81,7 +81,7 @@ def load_model(path: PathLike) -> torch.nn.Module:
             f"{file}: cannot be made again ({error}); it was written by mrfcore "
             f"{metadata.get(_VERSION, 'of unknown version')}, this is {version}"
         ) from error
-    load_weights(model, tensors)
+    fit_weights(model, tensors, str(file))
     return model
 
 

@@ -12,7 +12,7 @@ import torch
 
 from mrfcore._files import PathLike, existing_file
 
-__all__ = ["Weights", "load_weights", "read_safetensors", "require_safetensors"]
+__all__ = ["Weights", "fit_weights", "load_weights", "read_safetensors", "require_safetensors"]
 
 Weights = PathLike | Mapping[str, torch.Tensor]
 
@@ -53,7 +53,15 @@ def load_weights(model: torch.nn.Module, weights: Weights) -> None:
             "weights: expected the path of a file, a state dict, 'torchvision' or 'timm', got "
             f"{type(weights).__name__}"
         )
-    state = _plain(state, origin)
+    fit_weights(model, _plain(state, origin), origin)
+
+
+def fit_weights(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
+    """Load a state dict of bare names; messages say where it comes from.
+
+    Raises:
+        ValueError: as `load_weights`.
+    """
     adapt = getattr(model, "adapt_state", None)
     if adapt is not None:
         state = adapt(state)
