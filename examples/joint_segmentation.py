@@ -7,9 +7,10 @@
 
 ablation: the shape of Table 4.4 of Zhiwei Xu's thesis (ANU 2022). A DeepLabV3+ learns synthetic
 scenes with six labels; a superpixel network learns regions that people drew (BSDS500, where the
-data is; else the scenes). Then all variants go on from there for the same steps on the same crops:
+data is), then the scenes. Then all variants go on from there for the same steps on the same crops:
 the network alone, + superpixels (logits made consistent), + transparent layers, + message passing
-(TRWP) with the superpixels' contours as edges.
+(TRWP) with the superpixels' contours as edges. Beside them, the network alone with SLIC's
+superpixels when it is judged.
 
 initialisation: the shape of Fig. 4.9. The joint network with three layers added, initialised at
 random, by Xavier's rule, as Net2Net, and transparently; on logits as they are, and on non-positive
@@ -45,8 +46,9 @@ import mrfcore.nn as mrf
 from mrfcore import superpixels
 from mrfcore.models import JointSegmentation, create_model
 
-ALONE, SUPERPIXELS, TRANSPARENT, MRF = (
+ALONE, SLIC, SUPERPIXELS, TRANSPARENT, MRF = (
     "network alone",
+    "with SLIC when judged",
     "+ superpixels",
     "+ transparent layers",
     "+ message passing",
@@ -60,20 +62,23 @@ LOGITS = ("regular", "non-positive")
 class Options:
     """Sizes of a run on scenes."""
 
-    height: int = 128
-    width: int = 160
+    height: int = 192
+    width: int = 256
     labels: int = 6
     training: int = 300
-    held_out: int = 40
-    crop: int = 112
+    held_out: int = 24
+    crop: int = 128
     batch: int = 8
     net_width: int = 16
-    superpixel_width: int = 8
-    net_steps: int = 600
-    superpixel_steps: int = 400
+    superpixel_width: int = 12
+    net_steps: int = 1200
+    region_steps: int = 600
+    region_crop: int = 64
+    superpixel_steps: int = 800
+    superpixel_crop: int = 96
     joint_steps: int = 150
     net_rate: float = 3e-3
-    superpixel_rate: float = 1e-3
+    superpixel_rate: float = 3e-3
     joint_rate: float = 3e-4
     transparent_rate: float = 3e-5
     """A tenth of the others', as in the text."""
@@ -92,7 +97,10 @@ SMALL = Options(
     net_width=4,
     superpixel_width=2,
     net_steps=3,
+    region_steps=3,
+    region_crop=32,
     superpixel_steps=3,
+    superpixel_crop=32,
     joint_steps=3,
     iterations=2,
 )
@@ -107,6 +115,8 @@ class Pieces:
 
     segmentation: nn.Module
     superpixels: nn.Module
+    pretrained: nn.Module | None
+    """The superpixel network before it saw a scene: it had learned regions that people drew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +132,15 @@ class Run:
     where: training.Machine
     step: Callable[[str], None]
 
-    @property
-    def look(self) -> data.Look:
+    def look(self, crop: int | None = None) -> data.Look:
         """Of training crops."""
-        return data.Look(self.options.crop, (0.8, 1.25))
+        return data.Look(crop or self.options.crop, (0.8, 1.25))
+
+    @property
+    def steps(self) -> int:
+        """Until both pieces are trained."""
+        o = self.options
+        return o.net_steps + o.superpixel_steps + (o.region_steps if self.regions else 0)
 
     def train(
         self,
@@ -135,13 +150,14 @@ class Run:
         groups: Sequence[Mapping[str, Any]],
         steps: int,
         of: data.Data | None = None,
+        crop: int | None = None,
     ) -> list[float]:
         """A stage of this run, on its scenes; the checkpoint's name says which."""
         of = self.scenes if of is None else of
         stage = training.Stage(name, steps, self.options.batch, self.seed)
         return training.train(
             model,
-            data.Crops(of.training, dataclasses.replace(self.look, void=of.void)),
+            data.Crops(of.training, dataclasses.replace(self.look(crop), void=of.void)),
             loss,
             groups,
             stage,
@@ -185,10 +201,16 @@ def train_pieces(run: Run) -> Pieces:
     run.train("segmentation", model, joint_loss(model), groups, options.net_steps)
     drawer = create_model("superpixel-fcn", width=options.superpixel_width)
     groups = [{"params": list(drawer.parameters()), "lr": options.superpixel_rate}]
-    of = run.regions or run.scenes
-    loss = superpixel_loss(drawer, of.void)
-    run.train("superpixels", drawer, loss, groups, options.superpixel_steps, of)
-    return Pieces(net, drawer)
+    pretrained = None
+    if run.regions is not None:
+        loss = superpixel_loss(drawer, run.regions.void)
+        o = options
+        run.train("regions", drawer, loss, groups, o.region_steps, run.regions, o.region_crop)
+        pretrained = copy.deepcopy(drawer)
+    loss = superpixel_loss(drawer, run.scenes.void)
+    crop = options.superpixel_crop
+    run.train("superpixels", drawer, loss, groups, options.superpixel_steps, crop=crop)
+    return Pieces(net, drawer, pretrained)
 
 
 # --- the ablation -------------------------------------------------------------------------------
@@ -238,7 +260,7 @@ class Outcome:
 def ablation(run: Run) -> tuple[dict[str, Outcome], dict[str, JointSegmentation], Pieces]:
     """All variants, each from the same pieces."""
     pieces = train_pieces(run)
-    judged = run.scenes.judged(run.look)
+    judged = run.scenes.judged(run.look())
     outcomes, models = {}, {}
     for name in VARIANTS:
         model = variant(name, pieces, run.options, run.seed)
@@ -246,23 +268,45 @@ def ablation(run: Run) -> tuple[dict[str, Outcome], dict[str, JointSegmentation]
         losses = fine_tune(run, name, model)
         outcomes[name] = Outcome(before, judge.score(model, judged), losses)
         models[name] = model
+        if name == ALONE:
+            outcomes[SLIC] = Outcome(before, score_with_slic(run, model), losses)
     return outcomes, models, pieces
 
 
+@torch.no_grad()
+def score_with_slic(run: Run, model: JointSegmentation) -> judge.Score:
+    """The network's logits made consistent within SLIC's superpixels."""
+    judged = run.scenes.judged(run.look())
+    model.eval()
+    layer = mrf.LogitConsistency()
+    found = []
+    for image, ids in zip((image for image, _ in judged), slic(run), strict=True):
+        logits = layer(model(image).logits, torch.from_numpy(ids.astype(np.int64))[None])
+        found.append(logits.argmax(1)[0].numpy())
+    return judge.score_of(found, [truth.numpy() for _, truth in judged], run.options.labels)
+
+
+def slic(run: Run) -> list[Any]:
+    """SLIC's superpixels of the held-out scenes, as many as there are cells."""
+    cells = -(-run.options.height // 16) * -(-run.options.width // 16)
+    scenes = run.scenes.held_out
+    return [superpixels.slic(np.asarray(scenes[n][0]), cells) for n in range(len(scenes))]
+
+
 def drawn_superpixels(run: Run, pieces: Pieces, joint: JointSegmentation) -> dict[str, Any]:
-    """Superpixels on held-out scenes before and after joint training, beside SLIC's and squares."""
-    judged = run.scenes.judged(run.look)
+    """Superpixels on held-out scenes, stage by stage, beside SLIC's."""
+    judged = run.scenes.judged(run.look())
     truths = [truth.numpy() for _, truth in judged]
-    learned = {
-        "before": judge.drawn(pieces.superpixels, judged),
-        "after joint training": judge.drawn(joint.superpixels, judged),
+    stages = {
+        "learned from BSDS500": pieces.pretrained,
+        "then from scenes": pieces.superpixels,
+        "then jointly": joint.superpixels,
     }
-    count = int(np.mean([len(np.unique(ids)) for ids in learned["after joint training"]]))
-    images = [np.asarray(run.scenes.held_out[n][0]) for n in range(len(judged))]
-    learned["SLIC"] = [superpixels.slic(image, count) for image in images]
+    found = {name: judge.drawn(net, judged) for name, net in stages.items() if net is not None}
+    found["SLIC"] = slic(run)
     return {
         name: dataclasses.asdict(judge.superpixel_scores(ids, truths))
-        for name, ids in learned.items()
+        for name, ids in found.items()
     }
 
 
@@ -315,7 +359,7 @@ def initialised(
 def initialisations(run: Run) -> dict[str, dict[str, Outcome]]:
     """By kind of logits and manner."""
     pieces = train_pieces(run)
-    judged = run.scenes.judged(run.look)
+    judged = run.scenes.judged(run.look())
     found: dict[str, dict[str, Outcome]] = {kind: {} for kind in LOGITS}
     for kind in LOGITS:
         for manner in INITIALISATIONS:
@@ -352,7 +396,7 @@ def summary(runs: Sequence[Mapping[str, Outcome]]) -> dict[str, dict[str, Any]]:
 
 def report(title: str, rows: Mapping[str, Mapping[str, Any]], runs: int) -> None:
     """Print a table."""
-    header = ("", "at first", "mIoU", "+-", "accuracy", "near edges", "edge F", "edge PR")
+    header = ("", "at first", "mIoU", "+-", "accuracy", "near", "edge F", "edge PR")
     lines = []
     for name, row in rows.items():
         after = row["after"]
@@ -368,7 +412,7 @@ def report(title: str, rows: Mapping[str, Mapping[str, Any]], runs: int) -> None
     common.table(f"{title}; held-out images, %, runs: {runs}", header, lines)
 
 
-def start(given: Any, options: Options, results: common.Results, number: int, step: Any) -> Run:
+def start(given: Any, options: Options, results: common.Results, number: int) -> Run:
     """A run, with its scenes."""
     seed = given.seed + number
     try:
@@ -382,7 +426,7 @@ def start(given: Any, options: Options, results: common.Results, number: int, st
     )
     where = training.machine(given.device, given.amp, 0)
     kept = training.Checkpoints(results.folder / "checkpoints", given.fresh)
-    return Run(options, seed, scenes, regions, kept, where, step)
+    return Run(options, seed, scenes, regions, kept, where, lambda _: None)
 
 
 def run_ablation(given: Any, options: Options, results: common.Results, count: int) -> None:
@@ -390,15 +434,16 @@ def run_ablation(given: Any, options: Options, results: common.Results, count: i
     from _joint_picture import draw_ablation
 
     runs, drawn = [], []
-    steps = options.net_steps + options.superpixel_steps + len(VARIANTS) * options.joint_steps
     for number in range(count):
+        run = start(given, options, results, number)
+        steps = run.steps + len(VARIANTS) * options.joint_steps
         with common.bar(f"run {number + 1}", steps) as bar:
-            run = start(given, options, results, number, bar.step)
+            run = dataclasses.replace(run, step=bar.step)
             outcomes, models, pieces = ablation(run)
         runs.append(outcomes)
         drawn.append(drawn_superpixels(run, pieces, models[TRANSPARENT]))
         if number == 0:
-            results.figure("joint_ablation", draw_ablation(run.scenes, run.look, models))
+            results.figure("joint_ablation", draw_ablation(run.scenes, run.look(), models))
     rows = summary(runs)
     report("ablation", rows, count)
     common.table(
@@ -417,11 +462,11 @@ def run_initialisations(given: Any, options: Options, results: common.Results, c
     from _joint_picture import draw_curves
 
     runs = []
-    variants = len(INITIALISATIONS) * len(LOGITS)
-    steps = options.net_steps + options.superpixel_steps + variants * options.joint_steps
     for number in range(count):
+        run = start(given, options, results, number)
+        steps = run.steps + len(INITIALISATIONS) * len(LOGITS) * options.joint_steps
         with common.bar(f"run {number + 1}", steps) as bar:
-            runs.append(initialisations(start(given, options, results, number, bar.step)))
+            runs.append(initialisations(dataclasses.replace(run, step=bar.step)))
     rows = {kind: summary([run[kind] for run in runs]) for kind in LOGITS}
     for kind in LOGITS:
         report(f"initialisations, {kind} logits", rows[kind], count)

@@ -44,6 +44,7 @@ def test_ablation(tmp_path: Path) -> None:
     found = json.loads((out / "joint_ablation.json").read_text())
     assert list(found["rows"]) == [
         "network alone",
+        "with SLIC when judged",
         "+ superpixels",
         "+ transparent layers",
         "+ message passing",
