@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ __all__ = [
     "xavier_init_",
 ]
 
-_Modules = nn.Module | Iterable[nn.Module]
+_Modules: TypeAlias = nn.Module | Iterable[nn.Module]
 _AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LOSSY: tuple[Any, ...] = (
     nn.modules.batchnorm._NormBase,
