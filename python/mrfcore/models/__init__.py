@@ -26,6 +26,7 @@ from mrfcore.models._saving import load_model, save_model  # noqa: E402
 from mrfcore.models._weights import load_weights  # noqa: E402
 from mrfcore.models.deeplab import DeepLabV3Plus  # noqa: E402
 from mrfcore.models.joint import JointOutput, JointSegmentation  # noqa: E402
+from mrfcore.models.joint_by_name import joint_superpixels  # noqa: E402, F401
 from mrfcore.models.resnet import ResNet  # noqa: E402
 from mrfcore.models.superpixel_fcn import SuperpixelFCN  # noqa: E402
 

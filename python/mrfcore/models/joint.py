@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrfcore._scalars import _choice, _flag, _integer
-from mrfcore.models._registry import create_model, register
+from mrfcore.models._joint_loss import joint_loss
 from mrfcore.nn.superpixel_edges import SuperpixelEdges
 from mrfcore.nn.transparent import TransparentSequence
 from mrfcore.ops.soft_superpixel import (
@@ -20,7 +20,6 @@ from mrfcore.ops.soft_superpixel import (
     superpixel_ids,
 )
 from mrfcore.ops.superpixel import logit_consistency
-from mrfcore.ops.superpixel_loss import superpixel_loss
 
 __all__ = ["JointOutput", "JointSegmentation"]
 
@@ -246,27 +245,15 @@ class JointSegmentation(nn.Module):
         Returns:
             "loss", their sum, and its terms "segmentation" and, where there is a q, "superpixels".
         """
-        if labels.shape != output.logits.shape[:1] + output.logits.shape[2:]:
-            raise ValueError(
-                f"labels: expected shape {[output.logits.shape[0], *output.logits.shape[2:]]}, got "
-                f"{list(labels.shape)}"
-            )
-        known = labels != void
-        _check_labels(labels, known, self.num_labels, void)
-        total = functional.cross_entropy(
-            output.logits.float(), labels, ignore_index=void, reduction="sum"
+        return joint_loss(
+            output.logits,
+            output.q,
+            labels,
+            self.cell,
+            superpixel_weight=superpixel_weight,
+            compactness=compactness,
+            void=void,
         )
-        terms = {"segmentation": total / known.sum().clamp(min=1)}
-        if output.q is not None and superpixel_weight:
-            hot = functional.one_hot(labels.where(known, 0), self.num_labels).movedim(3, 1)
-            terms["superpixels"] = superpixel_weight * superpixel_loss(
-                hot.to(output.q.dtype),
-                output.q,
-                self.cell,
-                compactness=compactness,
-                valid=known,
-            )
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def parameter_groups(
         self,
@@ -297,49 +284,3 @@ class JointSegmentation(nn.Module):
 def _edges(refine: nn.Module, cell: int) -> SuperpixelEdges:
     """With as many neighbours as the layer has."""
     return SuperpixelEdges(getattr(refine, "connectivity", 4), cell=cell)
-
-
-def _check_labels(labels: Tensor, known: Tensor, count: int, void: int) -> None:
-    if labels.device.type != "cpu":
-        return  # nobody waits for a GPU
-    found = labels[known]
-    if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < count:
-        raise ValueError(
-            f"labels: expected 0..{count - 1} or {void}, got {int(found.min())}..{int(found.max())}"
-        )
-
-
-@register(
-    "joint-superpixels",
-    summary="segmentation and superpixels, joined by transparent layers",
-    input_shape=(3, 512, 512),
-)
-def joint_superpixels(
-    *,
-    segmentation: str = "deeplabv3plus-resnet50",
-    num_labels: int = 21,
-    width: int = 64,
-    superpixel_width: int = 16,
-    hidden: Sequence[int] | None = None,
-    auxiliary: str | None = "interleaved",
-    consistency: str | None = "hard",
-) -> JointSegmentation:
-    """A `JointSegmentation` of two models by name.
-
-    Args:
-        segmentation: name of a model with the options num_labels and width.
-        num_labels: L, of both.
-        width: of the segmentation network.
-        superpixel_width: of the superpixel network.
-        hidden: see `JointSegmentation`.
-        auxiliary: see `JointSegmentation`.
-        consistency: see `JointSegmentation`.
-    """
-    return JointSegmentation(
-        create_model(segmentation, num_labels=num_labels, width=width),
-        create_model("superpixel-fcn", width=superpixel_width),
-        num_labels,
-        hidden=hidden,
-        auxiliary=auxiliary,
-        consistency=consistency,
-    )
