@@ -129,15 +129,22 @@ def files(name: str, root: Path) -> Data:
 
 
 def regions(root: Path) -> Data:
-    """BSDS500's, each as each of its people drew it; a quarter of the images is held out.
+    """BSDS500's, each as each of its people drew it; its test set is held out.
+
+    Where the folders are flat, and know no sets, a quarter of the images is.
 
     Raises:
         FileNotFoundError: it is not there.
     """
-    whole = datasets.BSDS500(root, "all", person="each")
+    try:
+        known = datasets.BSDS500(root, "trainval", person="each")
+        unseen = datasets.BSDS500(root, "test", person="each")
+        return Data("bsds500", None, Kept(known), Kept(unseen), void=known.void)
+    except FileNotFoundError:
+        whole = datasets.BSDS500(root, "all", person="each")  # flat folders have no sets
     names = sorted(set(whole.images))
-    unseen = set(names[-max(1, len(names) // 4) :])
+    held_out = set(names[-max(1, len(names) // 4) :])
     parts: tuple[list[Any], list[Any]] = ([], [])
     for number, name in enumerate(whole.images):
-        parts[name in unseen].append(whole[number])
-    return Data("bsds", None, *parts, void=whole.void)
+        parts[name in held_out].append(whole[number])
+    return Data("bsds500", None, *parts, void=whole.void)

@@ -119,6 +119,32 @@ def test_training_on_files(tmp_path: Path) -> None:
     assert 0 <= found["after"]["iou"] <= 100
 
 
+def test_superpixels_on_regions(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    scipy_io = pytest.importorskip("scipy.io")
+    base = tmp_path / "bsds500"
+    for name in ("images", "groundTruth"):
+        (base / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(4):
+        regions = np.ones((40, 52), np.uint16)
+        regions[:, 20 + number :] = 2
+        Image.fromarray(random.integers(0, 255, (40, 52, 3), np.uint8)).save(
+            base / "images" / f"{number}.jpg"
+        )
+        cell = np.empty((1, 1), object)
+        cell[0, 0] = {"Segmentation": regions, "Boundaries": regions == 1}
+        scipy_io.savemat(base / "groundTruth" / f"{number}.mat", {"groundTruth": cell})
+    out = tmp_path / "out"
+    sizes = ("--crop", "32", "--batch", "2", "--net-epochs", "1", "--superpixel-width", "2")
+    run(out, "train", "--data-set", "bsds500", "--root", str(tmp_path), *sizes)
+    from mrfcore.models import SuperpixelFCN, load_model
+
+    assert isinstance(load_model(out / "superpixels.safetensors"), SuperpixelFCN)
+    found = json.loads((out / "superpixels_train.json").read_text())
+    assert 0 < found["achievable"] <= 100
+
+
 def test_presets_are_those_of_the_text(part: Any) -> None:
     presets = part("_joint_presets").PRESETS
     assert (presets["voc"].crop, presets["voc"].net_epochs, presets["voc"].joint_epochs) == (
