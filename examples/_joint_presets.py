@@ -52,7 +52,7 @@ PRESETS = {
 
 BSDS = "bsds500"
 # Superpixels on BSDS500: the text has a network that others trained there, whose released settings
-# these are (Yang et al. 2020): Adam, 300,000 steps of 4 windows, which is 735 epochs of the 1,633 maps.
+# these are (Yang et al. 2020): Adam, 300,000 steps of 4 windows: 735 epochs of some 1,630 maps.
 SUPERPIXELS = Preset("superpixel-fcn", 208, 4, net_epochs=735, net_rate=5e-5, decay=4e-4)
 
 
