@@ -25,18 +25,26 @@ from mrfcore.models._registry import (  # noqa: E402
 from mrfcore.models._saving import load_model, save_model  # noqa: E402
 from mrfcore.models._weights import load_weights  # noqa: E402
 from mrfcore.models.deeplab import DeepLabV3Plus  # noqa: E402
+from mrfcore.models.i3d import I3D  # noqa: E402
 from mrfcore.models.joint import JointOutput, JointSegmentation  # noqa: E402
 from mrfcore.models.joint_by_name import joint_superpixels  # noqa: E402, F401
+from mrfcore.models.mobilenet3d import MobileNetV23d  # noqa: E402
+from mrfcore.models.psmnet import PSMNet  # noqa: E402
 from mrfcore.models.resnet import ResNet  # noqa: E402
 from mrfcore.models.superpixel_fcn import SuperpixelFCN  # noqa: E402
+from mrfcore.models.unet3d import UNet3d  # noqa: E402
 
 __all__ = [
+    "I3D",
     "DeepLabV3Plus",
     "JointOutput",
     "JointSegmentation",
+    "MobileNetV23d",
     "ModelEntry",
+    "PSMNet",
     "ResNet",
     "SuperpixelFCN",
+    "UNet3d",
     "count_flops",
     "count_parameters",
     "create_model",
