@@ -7,7 +7,7 @@
 
 Sub-modules are imported on first use: `mrfcore.stereo`, `restore`, `io`, `datasets`, `metrics`,
 `viz`, `scene`, `degrade`, `filtering`, `superpixels`, `cluster`, `cuda`, and, where torch is
-installed, `nn`, `ops` and `models`.
+installed, `nn`, `ops`, `models` and `pruning`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ _SUBMODULES = (
     "models",
     "nn",
     "ops",
+    "pruning",
     "reproduce",
     "restore",
     "scene",
