@@ -30,7 +30,7 @@ _MIXED = {
 }
 
 
-@register("i3d", summary="classification of clips", input_shape=(3, 16, 224, 224))
+@register("i3d", summary="classification", input_shape=(3, 16, 224, 224))
 class I3D(nn.Module):
     """I3D on Inception: 57 convolutions and a last one that classifies.
 
@@ -84,8 +84,7 @@ class I3D(nn.Module):
             incoming = channels[0] + channels[2] + channels[4] + channels[5]
         self.avg_pool = nn.AdaptiveAvgPool3d(1)
         self.dropout = nn.Dropout(share)
-        self.logits = nn.Module()  # only for the names of its parameters
-        self.logits.conv3d = nn.Conv3d(incoming, num_labels, 1)
+        self.logits = nn.ModuleDict({"conv3d": nn.Conv3d(incoming, num_labels, 1)})
         glorot_(self)
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
@@ -94,8 +93,8 @@ class I3D(nn.Module):
         x = clip
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
-        x = self.logits.conv3d(self.dropout(self.avg_pool(x)))
-        return x.flatten(1)
+        logits: torch.Tensor = self.logits["conv3d"](self.dropout(self.avg_pool(x)))
+        return logits.flatten(1)
 
     def _added(self, name: str, module: nn.Module) -> str:
         self.add_module(name, module)

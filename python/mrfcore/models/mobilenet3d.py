@@ -17,12 +17,19 @@ torch.fx.wrap("check_volume")
 
 _WIDTH = 32
 # Expansion, channels, blocks, stride of the first block (in space and time).
-_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2))
-_STAGES += ((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 _LAST = 1280
 
 
-@register("mobilenetv2-3d", summary="classification of clips", input_shape=(3, 16, 112, 112))
+@register("mobilenetv2-3d", summary="classification", input_shape=(3, 16, 112, 112))
 class MobileNetV23d(nn.Module):
     """MobileNetV2 for clips: 52 convolutions, 17 of them depthwise ones of 3 x 3 x 3.
 

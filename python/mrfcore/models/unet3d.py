@@ -110,7 +110,7 @@ _Register = Callable[[type[UNet3d]], type[UNet3d]]
 for _name, _levels in (("unet3d-15", 4), ("unet3d-23", 6)):
     _register: _Register = register(
         _name,
-        summary="segmentation of volumes (ShapeNet)",
+        summary="segmentation",
         input_shape=(1, 64, 64, 64),
         fixed={"levels": _levels},
         softmax=True,
@@ -118,7 +118,7 @@ for _name, _levels in (("unet3d-15", 4), ("unet3d-23", 6)):
     _register(UNet3d)
 _register = register(
     "unet3d-15-brats",
-    summary="segmentation of volumes (BraTS'18)",
+    summary="segmentation",
     input_shape=(4, 128, 128, 128),
     fixed={"levels": 4},
     width=32,
