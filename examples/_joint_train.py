@@ -190,6 +190,8 @@ def train(
         group.setdefault("first", first)
     for image, labels in loader:
         _set_rates(optimiser, stage, len(losses))
+        # Dropout, too, depends on nothing but the seed and the step, as `Steps` has it for batches.
+        torch.manual_seed(_step_seed(stage, len(losses), where))
         losses.append(_one_step(runner, optimiser, scaler, loss, (image, labels), stage, where))
         step(f"loss {np.mean(losses[-20:]):.3f}")
         done = len(losses) == stage.steps
@@ -198,6 +200,10 @@ def train(
             state |= {"scaler": scaler.state_dict(), "losses": losses, "settings": made_with}
             checkpoints.write(stage, state)
     return losses
+
+
+def _step_seed(stage: Stage, step: int, where: Machine) -> int:
+    return int(np.random.default_rng([stage.seed, 2, step, where.rank]).integers(2**31))
 
 
 def _optimiser(groups: Iterable[Mapping[str, Any]], stage: Stage) -> torch.optim.Optimizer:

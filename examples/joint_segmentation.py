@@ -62,8 +62,8 @@ LOGITS = ("regular", "non-positive")
 class Options:
     """Sizes of a run on scenes."""
 
-    height: int = 192
-    width: int = 256
+    height: int = 256
+    width: int = 320
     labels: int = 6
     training: int = 300
     held_out: int = 24
@@ -74,11 +74,11 @@ class Options:
     net_steps: int = 1200
     region_steps: int = 600
     region_crop: int = 64
-    superpixel_steps: int = 800
+    superpixel_steps: int = 900
     superpixel_crop: int = 96
-    joint_steps: int = 150
+    joint_steps: int = 120
     net_rate: float = 3e-3
-    superpixel_rate: float = 3e-3
+    superpixel_rate: float = 2e-3
     joint_rate: float = 3e-4
     transparent_rate: float = 3e-5
     """A tenth of the others', as in the text."""
@@ -199,6 +199,7 @@ def train_pieces(run: Run) -> Pieces:
     model = alone(net, options.labels)
     groups = [{"params": list(net.parameters()), "lr": options.net_rate}]
     run.train("segmentation", model, joint_loss(model), groups, options.net_steps)
+    torch.manual_seed(run.seed)  # whatever was drawn above, or came from a checkpoint
     drawer = create_model("superpixel-fcn", width=options.superpixel_width)
     groups = [{"params": list(drawer.parameters()), "lr": options.superpixel_rate}]
     pretrained = None
