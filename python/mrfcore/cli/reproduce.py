@@ -25,7 +25,8 @@ def reproduce(
     tables: Annotated[
         list[str],
         typer.Argument(
-            metavar="TABLE", help="Tables: 3.1, 3.2, 3.3, 4.2, 4.3. Several may be given."
+            metavar="TABLE",
+            help="Tables: 3.1, 3.2, 3.3, 4.2, 4.3, 5.2, 5.3, 5.4, 5.6, 5.7. Several may be given.",
         ),
     ],
     data: Annotated[

@@ -30,6 +30,7 @@ class Cell:
         verdict: see :func:`judge` and :func:`judge_decimals`; "better": an error below the print's.
         note: empty, or what a reader should know.
         seconds: wall-clock time of the run, without what is measured on its result.
+        decimals: with how many the number is printed, where a table has the same for all.
     """
 
     table: str
@@ -39,6 +40,7 @@ class Cell:
     verdict: Verdict
     note: str = ""
     seconds: float | None = None
+    decimals: int | None = None
 
     @property
     def difference(self) -> float:

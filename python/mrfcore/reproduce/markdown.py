@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from .energy_page import energies_to_markdown, page_table
 from .ledger import Cell, EnergyCell
+from .resource_tables import INTRODUCTION as RESOURCES
 from .transparent_tables import INTRODUCTION as TRANSPARENT
 
-_INTRODUCTIONS = {"4.": TRANSPARENT}  # by the beginning of the tables' names
+_INTRODUCTIONS = {"4.": TRANSPARENT, "5.": RESOURCES}  # by the beginning of the tables' names
 
 
 def to_markdown(cells: Iterable[Cell]) -> str:
@@ -28,10 +29,15 @@ def to_markdown(cells: Iterable[Cell]) -> str:
 
 
 def _numbers(name: str, cells: Sequence[Cell]) -> str:
-    rows = [(c.cell, _number(c.printed), _number(c.ours), c.verdict, c.note) for c in cells]
+    rows = [(c.cell, _number(c.printed, c.decimals), _ours(c), c.verdict, c.note) for c in cells]
     header = ("cell", "printed", "ours", "verdict", "note")
     return f"## Table {name}\n\n" + page_table(header, rows)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _ours(cell: Cell) -> str:
+    """Two digits more than the print has."""
+    return _number(cell.ours, None if cell.decimals is None else cell.decimals + 2)
+
+
+def _number(value: float, decimals: int | None) -> str:
+    return f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}"

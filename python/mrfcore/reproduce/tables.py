@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from . import transparent_tables
+from . import resource_tables, transparent_tables
 from .energy_tables import ProblemCache, Run, execute, plan
 from .job import Job, OnIteration
 from .ledger import Cell
@@ -40,10 +40,15 @@ def _transparent_jobs(table: str, _: Path | None, quick: bool) -> list[Job]:
     return transparent_tables.plan(table, quick)
 
 
+def _resource_jobs(table: str, _: Path | None, quick: bool) -> list[Job]:
+    return resource_tables.plan(table, quick)
+
+
 # Name on the command line -> (data folder, quick) -> jobs. A later table adds its line here.
 TABLES: dict[str, Callable[[Path | None, bool], list[Job]]] = {
     **{table: partial(_energy_jobs, table) for table in PARTS},
     **{table: partial(_transparent_jobs, table) for table in transparent_tables.PRINTED},
+    **{table: partial(_resource_jobs, table) for table in resource_tables.PRINTED},
 }
 
 
