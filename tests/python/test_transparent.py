@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import pickle
 
 import pytest
@@ -93,9 +94,9 @@ def test_padding_is_wrong_in_the_margin_and_nowhere_else(border, widths, kernel)
 
 
 def test_all_taps_are_dense_where_the_kernel_is_odd() -> None:
-    for widths in ([4, 6, 4], [4, 9, 6, 4], [3, 5, 4, 7, 3]):
+    for widths, kernel in itertools.product(([4, 6, 4], [4, 9, 6, 4], [3, 5, 4, 7, 3]), (3, 5)):
         for activation in (None, "relu"):
-            layer = made(widths, activation, 3, 2)
+            layer = made(widths, activation, kernel, 2)
             for one in layer.layers:
                 assert (one.weight != 0).all()
                 assert (one.bias != 0).all()
@@ -159,6 +160,61 @@ def test_slopes_are_found_by_trying(module, slope) -> None:
         assert found is None
     else:
         assert torch.allclose(found, torch.full((4,), slope, dtype=torch.float64))
+
+
+class Mixing(nn.Module):
+    """ReLU and something that is not pointwise."""
+
+    def __init__(self, how) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return x.relu() + self.how(x)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Mixing(lambda x: 0.1 * x.mean(1, keepdim=True)),
+        Mixing(lambda x: nn.functional.avg_pool2d(x, 3, 1, 1)),
+        nn.Sequential(nn.ChannelShuffle(4), nn.ReLU()),
+        nn.Hardtanh(-40, 40),
+    ],
+)
+def test_what_is_not_pointwise_is_seen_through(module) -> None:
+    """Whatever s does to channels, pixels or large values, both halves of a pair have the same."""
+    layer = made([8, 12, 8], module, dtype=torch.float64)
+    assert isinstance(layer.activations[0], PairActivation)
+    x = inputs(8, 2, scale=100.0)
+    with torch.no_grad():
+        assert (layer(x) - x).abs().max() < 1e-9
+    with pytest.raises(ValueError, match=r"form: \w+ has no c"):
+        TransparentSequence([8, 12, 8], module, form="duplicate")
+
+
+def test_modes_that_differ_are_refused() -> None:
+    class Moody(nn.Module):
+        def forward(self, x):
+            return nn.functional.leaky_relu(x, 0.1 if self.training else 0.3)
+
+    with pytest.raises(ValueError, match=r"activation: Moody is another function in eval mode"):
+        TransparentSequence([2, 3, 2], Moody())
+    with pytest.raises(ValueError, match=r"activation: RReLU is random while training"):
+        TransparentSequence([2, 3, 2], nn.RReLU().eval())
+    with pytest.raises(ValueError, match=r"activation: expected .* dim=-1 behind nn.Linear, got"):
+        TransparentSequence([2, 3, 2], PairActivation(nn.Tanh()), dims=0)
+    with pytest.raises(ValueError, match=r"activation: PReLU fails on a tensor of shape \[8, 6"):
+        TransparentSequence([2, 3, 2], nn.PReLU(5))
+
+
+def test_activations_that_work_in_place() -> None:
+    for activation in (nn.ReLU(inplace=True), nn.ELU(inplace=True)):
+        layer = made([3, 5, 3], activation, dtype=torch.float64)
+        x = inputs(3, 2)
+        y = layer(x)
+        assert (y - x).abs().max() < 1e-10
+        y.square().sum().backward()
 
 
 def test_each_channel_may_have_a_slope_of_its_own() -> None:
@@ -307,6 +363,39 @@ def test_it_stays_in_float32_under_autocast() -> None:
     assert (y - x).abs().max() < 1e-4
     assert half.dtype == torch.bfloat16
     assert torch.equal(half, x.bfloat16())
+
+
+def test_tf32_is_off_inside_and_as_it_was_outside() -> None:
+    """As far as that can be seen without a GPU: what the block does to torch's settings."""
+    from mrfcore.nn._full_precision import without_tf32
+
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+        with without_tf32():
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_it_is_the_identity_on_a_gpu_that_has_tf32() -> None:
+    layer = made([42, 64, 64, 42], kernel_size=3, device="cuda")
+    x = inputs(42, 2, size=64).float().cuda()
+    torch.backends.cudnn.allow_tf32 = True
+    assert (layer(x) - x).abs().max() < 6.6e-5
+
+
+def test_the_meta_device_and_torchs_default_device() -> None:
+    layer = TransparentSequence([4, 6, 4], "gelu", 3, device="meta")
+    assert layer(torch.zeros(1, 4, 5, 5, device="meta")).shape == (1, 4, 5, 5)
+    with torch.device("meta"):
+        assert TransparentSequence([4, 6, 4], "tanh").layers[0].weight.is_meta
+    with pytest.raises(ValueError, match=r"activation: the parameters of PReLU are on the meta"):
+        TransparentSequence([4, 6, 4], nn.PReLU(device="meta"))
 
 
 def test_torch_compile_takes_it_whole() -> None:

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 import mrfcore.nn as mrf  # noqa: E402
 
@@ -144,7 +145,7 @@ BAD = {
     "gap": ([nn.Linear(4, 6), nn.Linear(7, 4)], r"modules\[1\]: expected 6 input channels.* got 7"),
     "tanh": (
         [nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4)],
-        r"activation: Tanh in front of modules\[2\] has no c .* take PairActivation\(Tanh\(\)\)",
+        r"activation: Tanh in front of modules\[2\] has no c .* PairActivation\(Tanh\(\), dim=-1\)",
     ),
     "norm": (
         [nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1)],
@@ -198,6 +199,62 @@ def test_activation_may_not_be_told_twice() -> None:
         mrf.transparent_init_(nn.Linear(4, 8))
     with pytest.raises(TypeError, match=r"modules\[1\]: expected a module, got type"):
         mrf.transparent_init_([nn.Linear(4, 8), nn.ReLU, nn.Linear(8, 4)])
+
+
+class Hooked(nn.Linear):
+    """A layer that does more than its weights say."""
+
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+def pruned():
+    return prune.l1_unstructured(nn.Linear(8, 16), "weight", 0.3)
+
+
+def test_layers_whose_weights_are_not_theirs_are_refused() -> None:
+    one = nn.Linear(8, 8)
+    tied = nn.Linear(8, 8)
+    tied.weight = one.weight
+    weighed = nn.utils.parametrizations.weight_norm(nn.Linear(8, 16))
+    for layers, words in (
+        ([one, one], r"modules\[1\]: shares its weight with modules\[0\]"),
+        ([one, tied], r"modules\[1\]: shares its weight with modules\[0\]"),
+        ([pruned(), nn.ReLU(), nn.Linear(16, 8)], r"modules\[0\]: its weight is computed"),
+        ([weighed, nn.ReLU(), nn.Linear(16, 8)], r"modules\[0\]: its weight is computed"),
+        ([nn.Linear(8, 16), nn.ReLU(), Hooked(16, 8)], r"modules\[2\]: expected Linear like"),
+        ([Hooked(8, 16), nn.ReLU(), Hooked(16, 8)], r"modules: the layers do more than they say"),
+        (
+            [nn.Conv2d(8, 24, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(24, 8, 1)],
+            r"modules\[1\]: AdaptiveAvgPool2d cannot be made transparent",
+        ),
+    ):
+        before = parameters_of(layers)
+        with pytest.raises(ValueError, match=words):
+            mrf.transparent_init_(layers)
+        assert all(map(torch.equal, before, parameters_of(layers)))
+
+
+def test_pairs_must_be_of_the_right_axis() -> None:
+    layers = [nn.Linear(4, 12), mrf.PairActivation(nn.Tanh()), nn.Linear(12, 4)]
+    with pytest.raises(ValueError, match=r"activation: expected .* dim=-1 behind nn.Linear, got"):
+        mrf.transparent_init_(layers)
+    layers[1] = mrf.PairActivation(nn.Tanh(), dim=-1)
+    mrf.transparent_init_(layers)
+    x = uniform(3, 5, 4).float()
+    assert torch.allclose(layers[2](layers[1](layers[0](x))), x, atol=1e-4)
+
+
+def test_activations_that_work_in_place() -> None:
+    layers = nn.Sequential(nn.Linear(4, 12), nn.ReLU(inplace=True), nn.Linear(12, 4))
+    mrf.transparent_init_(layers)
+    x = uniform(5, 4).float()
+    assert torch.allclose(layers(x), x, atol=1e-4)
+    pair = mrf.PairActivation(nn.ELU(inplace=True))
+    y = uniform(2, 6, 3, 3).requires_grad_()
+    before = y.detach().clone()
+    assert torch.autograd.gradcheck(pair, (y,))
+    assert torch.equal(y.detach(), before)
 
 
 # --- rivals and measures ------------------------------------------------------------------------
@@ -352,6 +409,10 @@ def test_a_model_in_float16_grows_in_float32() -> None:
         ("head", {"widths": [5, 8, 5]}, r"widths: expected widths\[0\] = 4, .* got 5"),
         ("head", {"widths": [4, 3, 4]}, r"widths: widths\[1\] = 3 below"),
         ("head", {"layers": 1}, r"layers: expected a number >= 2, got 1"),
+        ("head", {"layers": 2, "widths": [4, 6, 4]}, r"layers: expected None beside widths"),
+        ("head", {"channels": 8}, r"channels: 'head' has 4 outputs, got 8"),
+        ("head", {"channels": 0}, r"channels: expected a number >= 1, got 0"),
+        (["body.0", "body"], {}, r"where: 'body.0' lies inside 'body'"),
         (["head", "head"], {}, r"where: expected each name once"),
     ],
 )
@@ -361,6 +422,15 @@ def test_growing_where_it_cannot_be(where, options, message) -> None:
     with pytest.raises(ValueError, match=message):
         mrf.insert_transparent(net, where, inplace=True, **options)
     assert list(net.state_dict()) == names
+
+
+class Silent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return {"shape": self.inner(x).shape}
 
 
 def test_a_check_that_fails_leaves_the_model_alone() -> None:
@@ -377,5 +447,10 @@ def test_a_check_that_fails_leaves_the_model_alone() -> None:
     with pytest.raises(ValueError, match=r"example: output 0 has changed by"):
         mrf.insert_transparent(net, "inner", example=torch.ones(2, 3), inplace=True)
     assert list(net.state_dict()) == names
+    attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    with pytest.raises(ValueError, match=r"example: with the new layers the model fails"):
+        mrf.insert_transparent(attention, "self_attn.out_proj", example=torch.rand(1, 3, 8))
+    with pytest.raises(ValueError, match=r"example: Silent returns no tensors"):
+        mrf.insert_transparent(Silent(), "inner", example=torch.ones(2, 3))
     with pytest.raises(TypeError, match=r"where: expected the name of a module"):
         mrf.insert_transparent(net, 3)

@@ -90,7 +90,8 @@ def right_inverse(matrix: Tensor) -> tuple[Tensor, float]:
 
 
 def _normal(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(rows, columns, dtype=torch.float64, generator=generator)
+    # On the CPU whatever torch's default device is: the same numbers everywhere.
+    return torch.randn(rows, columns, dtype=torch.float64, generator=generator, device="cpu")
 
 
 def _orthonormal(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:

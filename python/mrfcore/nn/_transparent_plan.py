@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mrfcore.nn._transparent_chain import AffineMap, transparent_chain
-from mrfcore.nn.pair_activation import PairActivation, odd_slope
+from mrfcore.nn.pair_activation import PairActivation, check_pairable, odd_slope
 
 __all__ = ["Junction", "draw", "join", "write"]
 
@@ -35,8 +35,15 @@ def join(module: nn.Module | None, width: int, dims: int, form: str = "auto") ->
     """
     if module is None:
         return Junction(None, None)
-    ones = torch.ones(width, dtype=torch.float64)
+    ones = torch.ones(width, dtype=torch.float64, device="cpu")
+    dim = 1 if dims else -1
     if isinstance(module, PairActivation):
+        if module.dim != dim:
+            what = "convolutions" if dims else "nn.Linear"
+            raise ValueError(
+                f"activation: expected a PairActivation with dim={dim} behind {what}, got "
+                f"dim={module.dim}"
+            )
         return Junction(module, ones)
     slope = None if form == "see_through" else odd_slope(module, 2 * width, dims)
     name = type(module).__name__
@@ -46,7 +53,8 @@ def join(module: nn.Module | None, width: int, dims: int, form: str = "auto") ->
                 f"form: {name} has no c with s(x) - s(-x) = c x for all x; "
                 f"PairActivation({name}()) can be seen through"
             )
-        return Junction(PairActivation(module, 1 if dims else -1), ones)
+        check_pairable(module, width, dims)
+        return Junction(PairActivation(module, dim), ones)
     first, second = slope.chunk(2)
     if not torch.allclose(first, second, rtol=1e-6, atol=0):
         raise ValueError(

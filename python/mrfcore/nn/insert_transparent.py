@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mrfcore._scalars import _flag, _integer
+from mrfcore.nn._full_precision import without_tf32
 from mrfcore.nn.transparent import TransparentSequence
 
 __all__ = ["insert_transparent"]
@@ -27,7 +28,7 @@ def insert_transparent(
     where: str | Sequence[str],
     widths: Sequence[int] | None = None,
     *,
-    layers: int = 3,
+    layers: int | None = None,
     channels: int | None = None,
     dims: int | None = None,
     activation: str | nn.Module | None = "relu",
@@ -47,7 +48,7 @@ def insert_transparent(
         where: name of the module as in `model.named_modules()`, or several names.
         widths: m_0, ..., m_k = m_0 of the new layers. None: `layers` of them, with hidden widths of
             1.5 m_0, rounded up to a multiple of 8.
-        layers: how many, where `widths` does not say; >= 2.
+        layers: how many, where `widths` does not say; >= 2. None: 3.
         channels: m_0, where `widths` does not say and the module does not tell.
         dims: 0 for outputs [..., C], 1 to 3 for [B, C, ...]. None: as the module tells, which
             `nn.Linear`, convolutions and batch norms do.
@@ -55,7 +56,8 @@ def insert_transparent(
         kernel_size: of the new layers.
         example: an input of the model, or a tuple of its arguments. Then the model runs on it
             before and after, in eval mode, and an output that has changed by more than rounding is
-            an error.
+            an error. It finds modules whose parents read their weights instead of calling them
+            (`out_proj` of `nn.MultiheadAttention`): these cannot be followed by anything.
         inplace: change `model` itself, not a copy.
         generator: of the random numbers.
 
@@ -72,19 +74,21 @@ def insert_transparent(
     names = [where] if isinstance(where, str) else where
     if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
         raise TypeError(f"where: expected the name of a module or several, got {where!r}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"where: expected each name once, got {names}")
-    if _integer("layers", layers) < 2:
-        raise ValueError(f"layers: expected a number >= 2, got {layers}")
+    _check_names(names)
+    count = _layer_count(layers, widths)
+    if channels is not None and _integer("channels", channels) < 1:
+        raise ValueError(f"channels: expected a number >= 1, got {channels}")
     grown = model if _flag("inplace", inplace) else copy.deepcopy(model)
     modules = [(name, _find(grown, name)) for name in names]
     additions = []
     for name, module in modules:
         found, rank = _output_of(module)
+        if channels is not None and found is not None and channels != found:
+            raise ValueError(f"channels: {name!r} has {found} outputs, got {channels}")
         width, rank = _shape(
             name, module, widths, channels or found, rank if dims is None else dims
         )
-        sizes = widths if widths is not None else _widths(width, layers)
+        sizes = widths if widths is not None else _widths(width, count)
         new = TransparentSequence(sizes, activation, kernel_size, rank, generator=generator)
         additions.append(_like(new, module))
     before = None if example is None else _run(grown, example)
@@ -92,7 +96,7 @@ def insert_transparent(
         _replace(grown, name, nn.Sequential(module, addition).train(module.training))
     if before is not None:
         try:
-            _compare(before, _run(grown, example))
+            _compare(before, _run_again(grown, example))
         except Exception:
             for name, module in modules:
                 _replace(grown, name, module)
@@ -100,11 +104,33 @@ def insert_transparent(
     return grown
 
 
+def _check_names(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"where: expected each name once, got {list(names)}")
+    for name in names:
+        for other in names:
+            if name.startswith(f"{other}."):
+                raise ValueError(
+                    f"where: {name!r} lies inside {other!r}, whose name changes; take two calls, "
+                    "the inner one first"
+                )
+
+
+def _layer_count(layers: int | None, widths: Sequence[int] | None) -> int:
+    if layers is None:
+        return 3
+    if widths is not None:
+        raise ValueError(f"layers: expected None beside widths = {list(widths)}, got {layers}")
+    if _integer("layers", layers) < 2:
+        raise ValueError(f"layers: expected a number >= 2, got {layers}")
+    return layers
+
+
 # ---------------------------------------------------------------- modules
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     if name == "" or name not in modules:
         close = difflib.get_close_matches(name, [n for n in modules if n], 3, 0.4)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -186,9 +212,25 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _run(model: nn.Module, example: Any) -> list[Tensor]:
     """All tensors that the model returns."""
     arguments = example if isinstance(example, tuple) else (example,)
-    with _evaluating(model), torch.no_grad():
+    with _evaluating(model), torch.no_grad(), without_tf32():
         leaves, _ = torch.utils._pytree.tree_flatten(model(*arguments))
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    found = [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
+    if not found:
+        raise ValueError(
+            f"example: {type(model).__name__} returns no tensors that could be compared; leave the "
+            "example out"
+        )
+    return found
+
+
+def _run_again(model: nn.Module, example: Any) -> list[Tensor]:
+    try:
+        return _run(model, example)
+    except Exception as error:
+        raise ValueError(
+            "example: with the new layers the model fails; perhaps a module reads the weights of "
+            f"the one that they follow: {error}"
+        ) from error
 
 
 def _compare(before: list[Tensor], after: list[Tensor]) -> None:
@@ -197,8 +239,11 @@ def _compare(before: list[Tensor], after: list[Tensor]) -> None:
             raise ValueError(
                 f"example: output {number} had shape {list(old.shape)}, now {list(new.shape)}"
             )
-        scale = max(1.0, float(old.abs().max())) if old.numel() else 1.0
-        off = float((new.to(old.dtype) - old).abs().max()) if old.numel() else 0.0
+        if not old.numel():
+            continue
+        old, new = old.double(), new.double()
+        scale = max(1.0, float(old.abs().max()))
+        off = float((new - old).abs().max())
         if not off <= _TOLERANCE * scale:
             raise ValueError(
                 f"example: output {number} has changed by {off:.3g} (its largest value is "

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PairActivation", "activation_of", "odd_slope"]
+__all__ = ["PairActivation", "activation_of", "check_pairable", "odd_slope"]
 
 _BY_NAME: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -22,7 +23,7 @@ _BY_NAME: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "elu": nn.ELU,
 }
-_PROBES = (-30.0, -7.3, -2.9, -1.0, -0.41, -0.013, 0.007, 0.3, 1.7, 5.1, 19.0)
+_SCALES = (0.01, 0.3, 1.0, 1.0, 3.0, 10.0, 30.0, 1e3)  # of the values that are tried
 _TOLERANCE = 1e-8  # torch's softplus is the identity above 20, which is off by 2e-9
 
 
@@ -63,6 +64,8 @@ class PairActivation(nn.Module):
                 f"{list(x.shape)}"
             )
         first, second = x.chunk(2, self.dim)
+        if getattr(self.activation, "inplace", False):
+            first = first.clone()  # a view of x: autograd forbids writing into it
         seen: Tensor = self.activation(first)
         return torch.cat([seen, seen + second], self.dim)
 
@@ -98,32 +101,64 @@ def activation_of(activation: object) -> nn.Module | None:
 def odd_slope(activation: nn.Module, channels: int, dims: int) -> Tensor | None:
     """The c of s(x) - s(-x) = c x (Eq 4.11), found by trying: [channels], or None if no c does.
 
-    1 for ReLU, softplus, log-sigmoid, GELU and SiLU; 1 + slope for LeakyReLU and PReLU.
+    1 for ReLU, softplus, log-sigmoid, GELU and SiLU; 1 + slope for LeakyReLU and PReLU. What mixes
+    channels or pixels has none. It is tried in training and in eval mode.
 
     Raises:
-        ValueError: the activation is random, or fails on [N, channels, 1, ...].
+        ValueError: the activation is random, or fails on [N, channels, ...].
     """
-    twin = copy.deepcopy(activation).to("cpu", torch.float64)
-    values = torch.tensor(_PROBES, dtype=torch.float64)
-    x = (
-        values[:, None]
-        .expand(-1, channels)
-        .reshape(len(_PROBES), channels, *(1 for _ in range(dims)))
-    )
+    trained = _slope(activation, channels, dims, training=True)
+    tested = _slope(activation, channels, dims, training=False)
+    if trained is None or tested is None:
+        return None
+    if not torch.allclose(trained, tested):
+        raise ValueError(
+            f"activation: {type(activation).__name__} is another function in eval mode, and "
+            "nothing undoes both"
+        )
+    return trained
+
+
+def _slope(activation: nn.Module, channels: int, dims: int, *, training: bool) -> Tensor | None:
+    generator = torch.Generator("cpu").manual_seed(0)
+    size = (len(_SCALES), channels, *(3 for _ in range(dims)))
+    x = 2 * torch.rand(size, generator=generator, dtype=torch.float64, device="cpu") - 1
+    x *= torch.tensor(_SCALES, dtype=torch.float64, device="cpu").view(-1, *(1 for _ in size[1:]))
+    odd = _tried(activation, x, training) - _tried(activation, -x, training)
+    if not torch.equal(odd, _tried(activation, x, training) - _tried(activation, -x, training)):
+        name = type(activation).__name__
+        raise ValueError(f"activation: {name} is random while training, which nothing undoes")
+    odd, flat = (y.transpose(0, 1).reshape(channels, -1) for y in (odd, x))
+    near = flat.abs() <= 1.0  # a bounded function is told by its ends, not by its slope
+    slope = (odd * flat * near).sum(1) / (flat.square() * near).sum(1)
+    off = (odd - slope[:, None] * flat).abs() - 1e-12 * flat.abs()
+    return slope if float(off.max()) <= _TOLERANCE and float(slope.abs().min()) > 1e-3 else None
+
+
+def _tried(activation: nn.Module, x: Tensor, training: bool) -> Tensor:
+    """s(x) of a copy, so that nothing is changed by trying."""
     name = type(activation).__name__
+    if any(p.is_meta for p in activation.parameters()):
+        raise ValueError(f"activation: the parameters of {name} are on the meta device, unknown")
+    twin = copy.deepcopy(activation).to("cpu", torch.float64).train(training)
     try:
         with torch.no_grad():
-            odd = twin(x) - twin(-x)
-            again = twin(x) - twin(-x)
+            y = twin(x.clone())  # it may work in place
     except Exception as error:
         raise ValueError(
             f"activation: {name} fails on a tensor of shape {list(x.shape)}: {error}"
         ) from error
-    if odd.shape != x.shape:
-        raise ValueError(f"activation: {name} makes shape {list(odd.shape)} of {list(x.shape)}")
-    if not torch.equal(odd, again):
-        raise ValueError(f"activation: {name} is random while training, which nothing undoes")
-    odd = odd.reshape(len(_PROBES), channels)
-    slope = (odd * values[:, None]).sum(0) / values.square().sum()
-    off = (odd - slope * values[:, None]).abs().max()
-    return slope if float(off) <= _TOLERANCE and float(slope.abs().min()) > 1e-3 else None
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        got = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"activation: {name} makes {got} of shape {list(x.shape)}")
+    return y
+
+
+def check_pairable(activation: nn.Module, channels: int, dims: int) -> None:
+    """Raise unless an activation runs on so many channels, half of what a layer has."""
+    size = (1, channels, *(3 for _ in range(dims)))
+    x = torch.linspace(-1, 1, math.prod(size), dtype=torch.float64, device="cpu").reshape(size)
+    for training in (True, False):
+        if not torch.equal(_tried(activation, x, training), _tried(activation, x, training)):
+            name = type(activation).__name__
+            raise ValueError(f"activation: {name} is random while training, which nothing undoes")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from mrfcore._scalars import _choice
+from mrfcore.nn._full_precision import full_precision
 from mrfcore.nn._transparent_plan import Junction, draw, join, write
 from mrfcore.nn.pair_activation import PairActivation, activation_of
 from mrfcore.nn.transparent import TransparentSequence
@@ -34,6 +36,9 @@ _LOSSY: tuple[Any, ...] = (
     nn.modules.conv._ConvTransposeNd,
     nn.modules.pooling._MaxPoolNd,
     nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._LPPoolNd,
     nn.Upsample,
     nn.Flatten,
 )
@@ -97,6 +102,7 @@ def transparent_init_(
         modules.reset_parameters(generator)
         return Transparency(modules.condition, modules.exact_margin)
     places = _places(modules, activation)
+    _check_plain(places)
     kernels = _check_geometry(places)
     junctions, widths = _junctions(places, len(kernels[0]))
     layers = [place.layer for place in places]
@@ -108,9 +114,12 @@ def transparent_init_(
         biases=[layer.bias is not None for layer in layers],
         generator=generator,
     )
+    before = [p.detach().clone() for layer in layers for p in layer.parameters()]
     write(layers, maps)
     sides = [[0] * len(kernels[0]) if _circular(layers) else _reach(layer) for layer in layers[1:]]
-    return Transparency(condition, tuple(sum(side) for side in zip(*sides, strict=True)))
+    margin = tuple(sum(side) for side in zip(*sides, strict=True))
+    _verify(places, [junction.module for junction in junctions], margin, condition, before)
+    return Transparency(condition, margin)
 
 
 # ---------------------------------------------------------------- reading the layers
@@ -162,6 +171,52 @@ def _check_activation(
         raise ValueError(f"{name}: {kind} in front of the first layer cannot be undone")
     if pending:
         raise ValueError(f"{name}: {kind} directly behind the activation {pending[0][0]}")
+
+
+def _check_plain(places: list[_Place]) -> None:
+    """Refuse layers whose weights are made of others, for then writing them changes nothing."""
+    seen: dict[int, str] = {}
+    for place in places:
+        layer = place.layer
+        if torch.nn.utils.parametrize.is_parametrized(layer) or "weight" not in layer._parameters:
+            raise ValueError(
+                f"{place.name}: its weight is computed from others (weight norm, pruning, a "
+                "parametrisation); remove that first"
+            )
+        key = layer.weight.data_ptr() if layer.weight.numel() else id(layer.weight)
+        if not layer.weight.is_meta and seen.setdefault(key, place.name) != place.name:
+            raise ValueError(f"{place.name}: shares its weight with {seen[key]}")
+
+
+@torch.no_grad()
+def _verify(
+    places: list[_Place],
+    activations: list[nn.Module | None],
+    margin: tuple[int, ...],
+    condition: float,
+    before: list[torch.Tensor],
+) -> None:
+    """Run the layers on random values; put the old weights back where it is not the identity."""
+    first = places[0].layer
+    if first.weight.is_meta or first.weight.dtype not in (torch.float32, torch.float64):
+        return
+    size = (2, _sizes(first)[0], *(2 * side + 3 for side in margin))
+    generator = torch.Generator("cpu").manual_seed(0)
+    x = torch.randn(size, generator=generator, device="cpu").to(first.weight)
+    with full_precision(x.device):
+        y = first(x)
+        for place, activation in zip(places[1:], activations, strict=True):
+            y = place.layer(y if activation is None else activation(y))
+    inside = (..., *(slice(side, side + 3) for side in margin))
+    off = float((y - x)[inside].abs().max()) if y.shape == x.shape else math.inf
+    if not off <= 1e-4 * condition:
+        parameters = [p for place in places for p in place.layer.parameters()]
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.copy_(value)
+        raise ValueError(
+            f"modules: the layers do more than they say: their output is off by {off:.3g}; hooks, "
+            "or a forward() of their own?"
+        )
 
 
 def _check_geometry(places: list[_Place]) -> list[tuple[int, ...]]:
@@ -272,7 +327,7 @@ def _junction(place: _Place, width: int, dims: int) -> Junction:
         kind = type(place.activation).__name__
         raise ValueError(
             f"activation: {kind} in front of {place.name} has no c with s(x) - s(-x) = c x; take "
-            f"PairActivation({kind}()) for it"
+            f"PairActivation({kind}(), dim={1 if dims else -1}) for it"
         )
     return found
 
@@ -281,11 +336,15 @@ def _junction(place: _Place, width: int, dims: int) -> Junction:
 
 
 def _layers(modules: _Modules) -> list[tuple[str, Any]]:
-    if isinstance(modules, TransparentSequence):
-        modules = modules.layers
-    elif isinstance(modules, _AFFINE):
+    """However deep they lie."""
+    if isinstance(modules, nn.Module):
         modules = [modules]
-    found = [(name, m) for name, m in _flat(modules, "modules") if isinstance(m, _AFFINE)]
+    found = [
+        (f"modules[{number}]" + (f".{name}" if name else ""), m)
+        for number, module in enumerate(modules)
+        for name, m in module.named_modules()
+        if isinstance(m, _AFFINE)
+    ]
     if not found:
         raise ValueError("modules: expected nn.Linear or convolutions among them, found none")
     return found
@@ -296,7 +355,7 @@ def random_init_(modules: _Modules, *, generator: torch.Generator | None = None)
     """Weights uniform in [0, 1), biases 0: "Random" of Table 4.2.
 
     Args:
-        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
         generator: of the random numbers. None: torch's.
     """
     for _, layer in _layers(modules):
@@ -309,7 +368,7 @@ def xavier_init_(modules: _Modules, *, generator: torch.Generator | None = None)
     """Normal weights of variance 2 / (inputs + outputs), biases 0: "Xavier" of Table 4.2.
 
     Args:
-        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
         generator: of the random numbers. None: torch's.
     """
     for _, layer in _layers(modules):
@@ -322,7 +381,7 @@ def net2net_init_(modules: _Modules) -> None:
     """Identity matrices, biases 0: "Net2Net" of Table 4.2 (Chen et al. 2016). ReLU loses x < 0.
 
     Args:
-        modules: an `nn.Sequential` or a list; its `nn.Linear` and convolutions are changed.
+        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
 
     Raises:
         ValueError: a layer with another number of outputs than inputs; nothing is changed.
