@@ -25,8 +25,9 @@ RULES: dict[str, Rule] = {}
 # Elementwise, but without torch's tag for it.
 _POINTWISE = {
     "_prelu_kernel", "hardswish", "hardswish_", "log_sigmoid_forward", "native_dropout",
-    "bernoulli_", "bernoulli", "where", "masked_fill", "masked_fill_", "rrelu_with_noise", "nan_to_num",
-    "ones_like", "full_like", "rand_like", "randn_like", "clone", "detach", "alias", "_to_copy",
+    "bernoulli_", "bernoulli", "where", "masked_fill", "masked_fill_", "rrelu_with_noise",
+    "nan_to_num", "ones_like", "full_like", "rand_like", "randn_like", "clone", "detach",
+    "alias", "_to_copy",
     "lift_fresh", "contiguous", "positive", "fill_", "zero_", "normal_", "uniform_",
 }  # fmt: skip
 _SPATIAL = re.compile(
@@ -71,13 +72,14 @@ def _pointwise(tracer: Tracer, name: str, given: dict[str, Any], out: Any) -> No
     outs = list(tensors_in(out))
     dims = outs[0].ndim
     read = [(tensor, tracer.read(tensor)) for tensor in tensors_in(given)]
-    labelled = [
+    labelled: list[tuple[torch.Tensor, Ids]] = [
         (tensor, label.reshape([1] * (dims - label.ndim) + list(label.shape)))
         for tensor, label in read
         if label is not None and (label != ZERO).any() and label.ndim <= dims
     ]
     varied = {axis for _, label in labelled for axis in _labels.axes_of(label)}
     result: Ids | None = None
+    label: Ids | None
     for _, label in labelled:
         if not varied.issubset(_labels.axes_of(label)):
             # One channel for all of another's: a gate, say. It has to stay.
@@ -87,9 +89,9 @@ def _pointwise(tracer: Tracer, name: str, given: dict[str, Any], out: Any) -> No
         else:
             tracer.channels.tie(result, label)
             result = np.maximum(result, label * (result == ZERO))
-    zeros = next((label for _, label in read if label is not None), None)
+    zeros: Ids | None = next((label for _, label in read if label is not None), None)
     if result is None and not labelled and zeros is not None and zeros.ndim == dims:
-        result = zeros
+        result = zeros.copy()
     if result is not None:
         for tensor, label in read:
             if label is None:

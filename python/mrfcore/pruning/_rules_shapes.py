@@ -247,7 +247,8 @@ def _along(tracer: Tracer, name: str, given: dict[str, Any], out: Any) -> None:
 
 @rule("bmm", "baddbmm", "dot", "mv", "index", "index_select", "gather", "scatter", "embedding",
       "scatter_add", "index_put", "index_put_", "pixel_shuffle", "pixel_unshuffle", "im2col",
-      "col2im", "unfold", "as_strided", "_scaled_dot_product_flash_attention_for_cpu", "channel_shuffle",
+      "col2im", "unfold", "as_strided", "channel_shuffle",
+      "_scaled_dot_product_flash_attention_for_cpu",
       "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",
       "_scaled_dot_product_attention_math", "masked_scatter", "diagonal", "_cdist_forward",
       "scaled_dot_product_attention")  # fmt: skip

@@ -14,14 +14,15 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mrfcore._scalars import _choice
+from mrfcore.models._registry import RECIPE
 from mrfcore.pruning.graph import Graph, Layer, evaluating
-from mrfcore.pruning.initialise import initialise
+from mrfcore.pruning.initial import initialise
 from mrfcore.pruning.masks import Bools, kept_channels, vanished
 
-__all__ = ["SLIM", "ChannelSpec", "apply_spec", "masked", "slim"]
+__all__ = ["BASE", "SLIM", "ChannelSpec", "apply_spec", "copy_with", "slim"]
 
 SLIM = "_mrfcore_channels"  # the attribute of a slim network that has its specification
-_RECIPE = "_mrfcore_recipe"  # of mrfcore.models: says what the network was before
+BASE = "_mrfcore_base"  # and, if mrfcore.models made that one, its recipe
 _SIZES = ("num_features", "num_channels", "num_parameters")
 
 
@@ -75,20 +76,19 @@ def slim(
     if gone:
         raise ValueError(f"masks: nothing is left of {', '.join(gone)}")
     keep = _indices(graph, channels)
-    shapes = {name: tensor.shape for name, tensor in _tensors(model)}
-    for name, axis in keep:
-        if name not in shapes or len(shapes[name]) <= axis:
-            raise ValueError(f"model: it has no {name} such as graph was traced with")
-    result = copy.deepcopy(model)
-    if hasattr(result, _RECIPE):
-        delattr(result, _RECIPE)
-    spec = ChannelSpec(attributes=_attributes(result, graph, channels, keep))
+    tensors = dict(_tensors(model))
+    spec = ChannelSpec(attributes=_attributes(model, graph, channels, keep))
+    new: dict[str, torch.Tensor] = {}
     for (name, axis), index in keep.items():
-        old = _get(result, name)
+        if name not in tensors or tensors[name].ndim <= axis:
+            raise ValueError(f"model: it has no {name} such as graph was traced with")
+        old = new.get(name, tensors[name])
         if len(index) < old.shape[axis]:
-            picked = old.detach().index_select(axis, torch.from_numpy(index).to(old.device))
-            _set(result, name, picked)
-            spec.shapes[name] = tuple(picked.shape)
+            picked = torch.from_numpy(index).to(old.device)
+            new[name] = old.detach().index_select(axis, picked)
+            spec.shapes[name] = tuple(new[name].shape)
+    result = copy_with(model, {id(tensors[name]): value for name, value in new.items()})
+    _rename_recipe(result)
     _set_attributes(result, spec)
     _try_out(result, graph)
     setattr(result, SLIM, _merged(getattr(model, SLIM, None), spec))
@@ -97,34 +97,16 @@ def slim(
     return result
 
 
-def masked(
-    model: torch.nn.Module,
-    graph: Graph,
-    masks: Mapping[str, torch.Tensor],
-    scores: Mapping[str, torch.Tensor] | None = None,
-) -> torch.nn.Module:
-    """A copy of the network, of the same size, in which no layer reads a pruned channel.
-
-    Weights of pruned channels are zero in all layers that read them, which is what a mask on their
-    inputs does.
-
-    Raises:
-        ValueError: masks that do not fit.
-    """
-    channels = kept_channels(graph, masks, scores)
-    result = copy.deepcopy(model)
-    for layer in graph.layers:
-        reads = np.append(channels, True)[layer.inputs]  # -1: always
-        weight = _get(result, layer.weight)
-        axis = layer.out_axis if layer.follows and layer.kind == "conv" else layer.in_axis
-        if layer.groups > 1 and layer.kind == "conv":  # an axis has one group's inputs
-            per = layer.out_channels // layer.groups if layer.follows else 1
-            reads = np.repeat(reads, per) if layer.follows else _first_group(reads, layer)
-        shape = [-1 if number == axis else 1 for number in range(weight.ndim)]
-        mask = torch.from_numpy(reads).to(weight.device).reshape(shape)
-        with torch.no_grad():
-            weight.mul_(mask)
-    return result
+def copy_with(model: torch.nn.Module, new: Mapping[int, torch.Tensor]) -> torch.nn.Module:
+    """A deep copy with other tensors in place of some, by their ids, wherever they are."""
+    memo: dict[int, Any] = {}
+    for _, old in _tensors(model):
+        if id(old) in new:
+            value = new[id(old)]
+            if isinstance(old, torch.nn.Parameter):
+                value = torch.nn.Parameter(value, requires_grad=old.requires_grad)
+            memo[id(old)] = value
+    return copy.deepcopy(model, memo)
 
 
 def apply_spec(model: torch.nn.Module, spec: ChannelSpec) -> None:
@@ -145,8 +127,7 @@ def apply_spec(model: torch.nn.Module, spec: ChannelSpec) -> None:
         _set(model, name, old.detach().new_zeros(shape))
     _set_attributes(model, spec)
     setattr(model, SLIM, spec)
-    if hasattr(model, _RECIPE):
-        delattr(model, _RECIPE)
+    _rename_recipe(model)
 
 
 # ---------------------------------------------------------------- what to cut
@@ -222,6 +203,13 @@ def _merged(before: ChannelSpec | None, spec: ChannelSpec) -> ChannelSpec:
 def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
+
+
+def _rename_recipe(model: torch.nn.Module) -> None:
+    """`create_model` would not make this one any more."""
+    if hasattr(model, RECIPE):
+        setattr(model, BASE, getattr(model, RECIPE))
+        delattr(model, RECIPE)
 
 
 def _get(model: torch.nn.Module, name: str) -> torch.Tensor:
