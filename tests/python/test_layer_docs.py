@@ -73,4 +73,4 @@ def test_the_index_of_operators_is_whole() -> None:
 
 def test_readme() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## In a network\n")[2]
-    assert run(section.partition("\n## ")[0]) == 1
+    assert run(section.partition("\n## ")[0]) == 2

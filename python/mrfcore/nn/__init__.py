@@ -19,6 +19,7 @@ from mrfcore.nn import functional  # noqa: E402
 from mrfcore.nn.edge_weights import EdgeWeights  # noqa: E402
 from mrfcore.nn.filter_flow import FilterFlow, Warp  # noqa: E402
 from mrfcore.nn.insert_transparent import insert_transparent  # noqa: E402
+from mrfcore.nn.layer_init import net2net_init_, random_init_, xavier_init_  # noqa: E402
 from mrfcore.nn.layers import ISGMR, SGM, TRWP, LoopyBP, MeanField  # noqa: E402
 from mrfcore.nn.learned_pairwise import LearnedPairwise  # noqa: E402
 from mrfcore.nn.mean_shift import MeanShift, PairwiseMarginLoss  # noqa: E402
@@ -34,13 +35,7 @@ from mrfcore.nn.superpixel import (  # noqa: E402
 from mrfcore.nn.superpixel_edges import SuperpixelEdges  # noqa: E402
 from mrfcore.nn.transparency import TransparencyReport, transparency_report  # noqa: E402
 from mrfcore.nn.transparent import TransparentSequence  # noqa: E402
-from mrfcore.nn.transparent_init import (  # noqa: E402
-    Transparency,
-    net2net_init_,
-    random_init_,
-    transparent_init_,
-    xavier_init_,
-)
+from mrfcore.nn.transparent_init import Transparency, transparent_init_  # noqa: E402
 
 __all__ = [
     "ISGMR",

@@ -103,7 +103,7 @@ class _Layer(torch.nn.Module):
 
     @property
     def connectivity(self) -> int:
-        """How many neighbours a pixel has: 4, 8 or 16; `weights` has half as many planes."""
+        """Neighbours of a pixel: 4, 8 or 16."""
         return int(self._setup.connectivity)
 
     def forward(self, unary: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transparent initialisation of layers that somebody else made, and what it is compared with."""
+"""Transparent initialisation of layers that somebody else made."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,19 +15,12 @@ from torch import nn
 from mrfcore._scalars import _choice
 from mrfcore.nn._full_precision import full_precision
 from mrfcore.nn._transparent_plan import Junction, draw, join, write
+from mrfcore.nn.layer_init import AFFINE, Modules, layer_sizes
 from mrfcore.nn.pair_activation import PairActivation, activation_of
 from mrfcore.nn.transparent import TransparentSequence
 
-__all__ = [
-    "Transparency",
-    "net2net_init_",
-    "random_init_",
-    "transparent_init_",
-    "xavier_init_",
-]
+__all__ = ["Transparency", "transparent_init_"]
 
-_Modules: TypeAlias = nn.Module | Iterable[nn.Module]
-_AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LOSSY: tuple[Any, ...] = (
     nn.modules.batchnorm._NormBase,
     nn.GroupNorm,
@@ -68,7 +61,7 @@ class _Place:
 
 
 def transparent_init_(
-    modules: _Modules,
+    modules: Modules,
     activation: str | nn.Module | None = None,
     *,
     weights: str = "normal",
@@ -125,7 +118,7 @@ def transparent_init_(
 # ---------------------------------------------------------------- reading the layers
 
 
-def _flat(modules: _Modules, name: str) -> Iterator[tuple[str, nn.Module]]:
+def _flat(modules: Modules, name: str) -> Iterator[tuple[str, nn.Module]]:
     children = enumerate(modules.children() if isinstance(modules, nn.Module) else modules)
     for number, module in children:
         inner = f"{name}[{number}]"
@@ -137,7 +130,7 @@ def _flat(modules: _Modules, name: str) -> Iterator[tuple[str, nn.Module]]:
             yield inner, module
 
 
-def _places(modules: _Modules, activation: str | nn.Module | None) -> list[_Place]:
+def _places(modules: Modules, activation: str | nn.Module | None) -> list[_Place]:
     if isinstance(modules, nn.Module) and not isinstance(modules, (nn.Sequential, nn.ModuleList)):
         raise TypeError(
             f"modules: expected an nn.Sequential or a list of layers, got {type(modules).__name__}"
@@ -145,7 +138,7 @@ def _places(modules: _Modules, activation: str | nn.Module | None) -> list[_Plac
     places: list[_Place] = []
     pending: list[tuple[str, nn.Module]] = []
     for name, module in _flat(modules, "modules"):
-        if not isinstance(module, _AFFINE):
+        if not isinstance(module, AFFINE):
             _check_activation(name, module, first=not places, pending=pending)
             pending.append((name, module))
             continue
@@ -200,7 +193,7 @@ def _verify(
     first = places[0].layer
     if first.weight.is_meta or first.weight.dtype not in (torch.float32, torch.float64):
         return
-    size = (2, _sizes(first)[0], *(2 * side + 3 for side in margin))
+    size = (2, layer_sizes(first)[0], *(2 * side + 3 for side in margin))
     generator = torch.Generator("cpu").manual_seed(0)
     x = torch.randn(size, generator=generator, device="cpu").to(first.weight)
     with full_precision(x.device):
@@ -228,7 +221,7 @@ def _check_geometry(places: list[_Place]) -> list[tuple[int, ...]]:
                 f"{place.name}: expected {kind.__name__} like {places[0].name}, got "
                 f"{type(place.layer).__name__}"
             )
-    if kind is nn.Linear:
+    if issubclass(kind, nn.Linear):
         return [() for _ in places]
     for place in places:
         _check_convolution(place)
@@ -286,18 +279,12 @@ def _circular(layers: list[Any]) -> bool:
     return all(getattr(layer, "padding_mode", "circular") == "circular" for layer in layers)
 
 
-def _sizes(layer: Any) -> tuple[int, int]:
-    if isinstance(layer, nn.Linear):
-        return layer.in_features, layer.out_features
-    return layer.in_channels, layer.out_channels
-
-
 def _junctions(places: list[_Place], dims: int) -> tuple[list[Junction], list[int]]:
     """What stands between the layers, and their widths without the doubling."""
-    first = _sizes(places[0].layer)[0]
+    first = layer_sizes(places[0].layer)[0]
     widths, junctions = [first], []
     for place, following in itertools.pairwise(places):
-        size, incoming = _sizes(place.layer)[1], _sizes(following.layer)[0]
+        size, incoming = layer_sizes(place.layer)[1], layer_sizes(following.layer)[0]
         if incoming != size:
             raise ValueError(
                 f"{following.name}: expected {size} input channels behind {place.name}, got "
@@ -312,7 +299,7 @@ def _junctions(places: list[_Place], dims: int) -> tuple[list[Junction], list[in
             )
         widths.append(size // factor)
         junctions.append(_junction(following, widths[-1], dims))
-    last = _sizes(places[-1].layer)[1]
+    last = layer_sizes(places[-1].layer)[1]
     if last != first:
         raise ValueError(
             f"{places[-1].name}: expected {first} outputs, the inputs of {places[0].name}, got "
@@ -330,78 +317,3 @@ def _junction(place: _Place, width: int, dims: int) -> Junction:
             f"PairActivation({kind}(), dim={1 if dims else -1}) for it"
         )
     return found
-
-
-# ---------------------------------------------------------------- what it is compared with
-
-
-def _layers(modules: _Modules) -> list[tuple[str, Any]]:
-    """However deep they lie."""
-    if isinstance(modules, nn.Module):
-        modules = [modules]
-    found = [
-        (f"modules[{number}]" + (f".{name}" if name else ""), m)
-        for number, module in enumerate(modules)
-        for name, m in module.named_modules()
-        if isinstance(m, _AFFINE)
-    ]
-    if not found:
-        raise ValueError("modules: expected nn.Linear or convolutions among them, found none")
-    return found
-
-
-@torch.no_grad()
-def random_init_(modules: _Modules, *, generator: torch.Generator | None = None) -> None:
-    """Weights uniform in [0, 1), biases 0: "Random" of Table 4.2.
-
-    Args:
-        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
-        generator: of the random numbers. None: torch's.
-    """
-    for _, layer in _layers(modules):
-        layer.weight.uniform_(generator=generator)
-        _no_bias(layer)
-
-
-@torch.no_grad()
-def xavier_init_(modules: _Modules, *, generator: torch.Generator | None = None) -> None:
-    """Normal weights of variance 2 / (inputs + outputs), biases 0: "Xavier" of Table 4.2.
-
-    Args:
-        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
-        generator: of the random numbers. None: torch's.
-    """
-    for _, layer in _layers(modules):
-        nn.init.xavier_normal_(layer.weight, generator=generator)
-        _no_bias(layer)
-
-
-@torch.no_grad()
-def net2net_init_(modules: _Modules) -> None:
-    """Identity matrices, biases 0: "Net2Net" of Table 4.2 (Chen et al. 2016). ReLU loses x < 0.
-
-    Args:
-        modules: a module or a list; all `nn.Linear` and convolutions in it are changed.
-
-    Raises:
-        ValueError: a layer with another number of outputs than inputs; nothing is changed.
-    """
-    layers = _layers(modules)
-    for name, layer in layers:
-        incoming, outgoing = _sizes(layer)
-        if incoming != outgoing or getattr(layer, "groups", 1) != 1:
-            raise ValueError(
-                f"{name}: expected as many outputs as inputs and one group, got {incoming} to "
-                f"{outgoing}; transparent_init_ takes such layers"
-            )
-    for _, layer in layers:
-        if isinstance(layer, nn.Linear):
-            nn.init.eye_(layer.weight)
-        else:
-            nn.init.dirac_(layer.weight)
-        _no_bias(layer)
-
-
-def _no_bias(layer: Any) -> None:
-    if layer.bias is not None:
-        layer.bias.zero_()
