@@ -303,7 +303,7 @@ def test_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"ids: expected superpixels .* there is no network"):
         JointSegmentation(Tiny(), None, LABELS)(image)
     with pytest.raises(ValueError, match=r"segmentation: expected logits \[B, 4, h, w\].*\[2, 3"):
-        JointSegmentation(Tiny(), None, 4)(image)
+        JointSegmentation(Tiny(), None, 4)(image, torch.zeros(2, 40, 48, dtype=torch.long))
     with pytest.raises(ValueError, match=r"superpixels: expected q \[2, 9, 40, 48\], got"):
         JointSegmentation(Tiny(), nn.Identity(), LABELS)(image)
     with pytest.raises(TypeError, match=r"segmentation: expected a module, got str"):

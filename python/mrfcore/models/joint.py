@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrfcore._scalars import _choice, _flag, _integer
+from mrfcore.models._joint_checks import check_hidden, check_image, check_modules, logits_of
 from mrfcore.models._joint_loss import joint_loss
 from mrfcore.nn.superpixel_edges import SuperpixelEdges
 from mrfcore.nn.transparent import TransparentSequence
@@ -19,7 +20,7 @@ from mrfcore.ops.soft_superpixel import (
     soft_superpixel_unpool,
     superpixel_ids,
 )
-from mrfcore.ops.superpixel import logit_consistency
+from mrfcore.ops.superpixel import _check_ids, check_mask, logit_consistency
 
 __all__ = ["JointOutput", "JointSegmentation"]
 
@@ -48,7 +49,12 @@ class JointSegmentation(nn.Module):
 
     The cross-entropy of the logits reaches the layers and the segmentation network. It does not
     reach the superpixel network: ids have no gradient. That network learns from `loss`'s second
-    term, or, beyond the thesis, through consistency="soft" and through `refine`.
+    term, or, beyond the thesis, through consistency="soft" and through `refine`. Where it shall not
+    learn (superpixel_weight=0), `model.superpixels.requires_grad_(False)` spares its graph, and
+    DistributedDataParallel then misses no gradient.
+
+    Both networks see the same image. Those that were trained on different colours go in as
+    `Normalised`.
 
     Args:
         segmentation: image [B, C, H, W] to logits [B, L, h, w], or to a dict with them as "out"
@@ -62,7 +68,8 @@ class JointSegmentation(nn.Module):
         activation: theirs, as for `TransparentSequence`.
         auxiliary: what they see beside the logits: "interleaved", the ids after each of the L
             channels, as in the thesis (42 channels for 21 labels); "single", the ids once; None,
-            nothing. Ids are divided by their number, for large inputs cost digits of the identity.
+            nothing. Ids are divided by the number of cells (given ones that are more, by theirs),
+            for large inputs cost digits of the identity.
         consistency: "hard", means over ids; "soft", means weighted by q; None.
         refine: a layer (unary, weights) -> costs such as `mrfcore.nn.TRWP`, on the negative logits.
         edges: its weights: of q where there is one, else of ids.
@@ -92,11 +99,7 @@ class JointSegmentation(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        for name, module in (("segmentation", segmentation), ("superpixels", superpixels)):
-            if not isinstance(module, nn.Module) and not (
-                module is None and name != "segmentation"
-            ):
-                raise TypeError(f"{name}: expected a module, got {type(module).__name__}")
+        check_modules(segmentation, superpixels)
         self.num_labels = _integer("num_labels", num_labels)
         if self.num_labels < 1:
             raise ValueError(f"num_labels: expected a number >= 1, got {num_labels}")
@@ -122,15 +125,11 @@ class JointSegmentation(nn.Module):
         if hidden is None:
             wide = -(-int(_WIDER * width + 0.5) // 8) * 8
             hidden = (wide, wide)
-        if not len(hidden):
+        why = f"the channels of {count} labels with auxiliary={self.auxiliary!r}"
+        between = check_hidden(hidden, width, why)
+        if not between:
             return None
-        narrow = [m for m in hidden if m < width]
-        if narrow:
-            raise ValueError(
-                f"hidden: expected numbers >= {width}, the channels of {count} labels with "
-                f"auxiliary={self.auxiliary!r}, got {list(hidden)}"
-            )
-        return TransparentSequence([width, *hidden, width], activation, generator=generator)
+        return TransparentSequence([width, *between, width], activation, generator=generator)
 
     def forward(
         self, image: Tensor, ids: Tensor | None = None, valid: Tensor | None = None
@@ -138,17 +137,25 @@ class JointSegmentation(nn.Module):
         """Logits, and what they are made of.
 
         Args:
-            image: [B, C, H, W].
-            ids: [B, H, W], superpixels from elsewhere, such as `mrfcore.superpixels.slic`; then the
-                network of superpixels does not run.
+            image: [B, C, H, W], floats.
+            ids: [B, H, W], superpixels from elsewhere, such as `mrfcore.superpixels.slic`: integers
+                from 0 on, each image of its own. Then the network of superpixels does not run, and
+                there is no consistency="soft".
             valid: [B, H, W] bool: pixels that count in the means of a superpixel while training,
                 those with a label as a rule. None: all.
+
+        Raises:
+            ValueError, TypeError: the message names the argument and what was expected.
         """
-        coarse = self._logits(image)
+        check_image(image)
+        if valid is not None:
+            check_mask(valid, image)
+        given = ids is not None
         q, ids = self._superpixels(image, ids)
+        coarse = self._logits(image)
         logits = coarse
         if self.transparent is not None:
-            logits = self._through(self.transparent, coarse, ids)
+            logits = self._through(self.transparent, coarse, ids, given)
         logits = self._consistent(logits, q, ids, valid)
         if self.refine is not None:
             if q is None and ids is None:
@@ -158,20 +165,7 @@ class JointSegmentation(nn.Module):
         return JointOutput(logits, coarse, q, ids)
 
     def _logits(self, image: Tensor) -> Tensor:
-        found: Any = self.segmentation(image)
-        if isinstance(found, dict):
-            if "out" not in found:
-                raise ValueError(
-                    "segmentation: expected logits or a dict with 'out', got one with "
-                    f"{sorted(found)}"
-                )
-            found = found["out"]
-        if not isinstance(found, Tensor) or found.dim() != 4 or found.shape[1] != self.num_labels:
-            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(
-                f"segmentation: expected logits [B, {self.num_labels}, h, w] for num_labels = "
-                f"{self.num_labels}, got {got}"
-            )
+        found = logits_of(self.segmentation(image), self.num_labels)
         size = image.shape[-2:]
         if found.shape[-2:] == size:
             return found
@@ -182,10 +176,9 @@ class JointSegmentation(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None]:
         wanted = [image.shape[0], *image.shape[-2:]]
         if ids is not None:
-            if not isinstance(ids, Tensor) or list(ids.shape) != wanted:
-                got = list(ids.shape) if isinstance(ids, Tensor) else type(ids).__name__
-                raise ValueError(f"ids: expected shape {wanted} of the image, got {got}")
-            return None, ids
+            if self.consistency == "soft":
+                raise ValueError("ids: expected None with consistency='soft', which needs q")
+            return None, _check_ids(ids, image.shape[0], image.shape[2:], "image", image)
         if self.superpixels is None:
             if self.consistency is None and self.auxiliary is None:
                 return None, None
@@ -197,19 +190,30 @@ class JointSegmentation(nn.Module):
             )
         return q, superpixel_ids(q.detach(), self.cell)
 
-    def _through(self, layers: TransparentSequence, coarse: Tensor, ids: Tensor | None) -> Tensor:
-        """Logits after the transparent layers."""
+    def _through(
+        self, layers: TransparentSequence, coarse: Tensor, ids: Tensor | None, given: bool
+    ) -> Tensor:
+        """Logits after the transparent layers, which see ids in 32 bits: in 16, many are one."""
         if self.auxiliary is None:
             found: Tensor = layers(coarse)
             return found
         assert ids is not None
-        # One number for every batch, that no GPU is waited for: as many ids as there are cells.
-        rows, columns = (-(-size // self.cell) for size in ids.shape[-2:])
-        extra = (ids / (rows * columns)).to(coarse.dtype).unsqueeze(1)
+        wide = torch.promote_types(coarse.dtype, torch.float32)
+        extra = (ids / self._most(ids, given)).to(wide).unsqueeze(1)
+        logits = coarse.to(wide)
         if self.auxiliary == "single":
-            return layers(torch.cat([coarse, extra], 1))[:, :-1]
-        pairs = torch.stack([coarse, extra.expand_as(coarse)], 2)  # [B, L, 2, H, W]
-        return layers(pairs.flatten(1, 2))[:, ::2]
+            return layers(torch.cat([logits, extra], 1))[:, :-1].to(coarse.dtype)
+        pairs = torch.stack([logits, extra.expand_as(logits)], 2)  # [B, L, 2, H, W]
+        return layers(pairs.flatten(1, 2))[:, ::2].to(coarse.dtype)
+
+    def _most(self, ids: Tensor, given: bool) -> Tensor | int:
+        """How many ids there may be: of cells, one number for all images, and no GPU to wait for.
+
+        Given ones may be more: then those of each image, whatever else is in the batch.
+        """
+        rows, columns = (-(-size // self.cell) for size in ids.shape[-2:])
+        cells = rows * columns
+        return (ids.amax((1, 2), keepdim=True) + 1).clamp(min=cells) if given else cells
 
     def _consistent(
         self, logits: Tensor, q: Tensor | None, ids: Tensor | None, valid: Tensor | None
@@ -237,13 +241,17 @@ class JointSegmentation(nn.Module):
 
         Args:
             output: of `forward`.
-            labels: [B, H, W] int64 in 0..L-1, or `void`, which counts in neither term.
-            superpixel_weight: of the second term; 0 leaves it out.
+            labels: [B, H, W], integers in 0..L-1, or `void`, whose pixels count in neither term.
+                For the superpixels void is one more label: they keep to its contour.
+            superpixel_weight: of the second term, >= 0; 0 leaves it out.
             compactness: m of Eq 4.1.
             void: the label that stands for none.
 
         Returns:
             "loss", their sum, and its terms "segmentation" and, where there is a q, "superpixels".
+
+        Raises:
+            ValueError, TypeError: the message names the argument and what was expected.
         """
         return joint_loss(
             output.logits,

@@ -11,6 +11,7 @@ from torch import nn
 from mrfcore._scalars import _choice, _flag, _integer
 from mrfcore.models._colours import lab_of
 from mrfcore.models._images import check_batch, count_option
+from mrfcore.models._one_hot import one_hot
 from mrfcore.models._pieces import connected_ids
 from mrfcore.models._registry import register
 from mrfcore.ops.soft_superpixel import superpixel_ids
@@ -77,7 +78,7 @@ class SuperpixelFCN(nn.Module):
         _initialise(self)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Associations q [B, 9, H, W], float32 under autocast; they sum to 1."""
+        """Associations q [B, 9, H, W], float32 under autocast, too; they sum to 1."""
         check_batch("image", image, self.in_channels)
         height, width = image.shape[2:]
         more = (0, -width % CELL, 0, -height % CELL)
@@ -91,7 +92,8 @@ class SuperpixelFCN(nn.Module):
         y = self.conv2_1(torch.cat([x2, self.deconv2(y)], 1))
         y = self.conv1_1(torch.cat([x1, self.deconv1(y)], 1))
         y = self.conv0_1(torch.cat([x0, self.deconv0(y)], 1))
-        return self.pred_mask0(y)[:, :, :height, :width].softmax(1)
+        y = self.pred_mask0(y)[:, :, :height, :width]
+        return (y if y.dtype == torch.float64 else y.float()).softmax(1)
 
     def ids(
         self,
@@ -149,7 +151,8 @@ class SuperpixelFCN(nn.Module):
             compactness: m, >= 0; None: 0.003 for labels, 10 for properties, as in SLIC.
             color_space: of properties: "lab": they are sRGB in 0..1 (K = 3) and compared in CIE
                 L*a*b*; "raw": as they are.
-            void: a label that stands for none.
+            void: a label that stands for none. Superpixels see it as one more label, so that they
+                keep to its contour; its own pixels do not count.
             border: as for `superpixel_loss`.
             reduction: as for `superpixel_loss`.
 
@@ -214,7 +217,7 @@ def _one_hot(
         )
     known = labels != _integer("void", void)
     values, dense = torch.unique(labels, return_inverse=True)
-    hot = nn.functional.one_hot(dense, len(values)).movedim(3, 1).float()
+    hot = one_hot(dense, len(values))
     # Void is a label like others for those around it, but its own pixels do not count.
     if valid is not None:
         check_mask(valid, hot)
