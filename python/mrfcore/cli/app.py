@@ -17,6 +17,7 @@ from .denoise import denoise
 from .info import info
 from .meanshift import meanshift
 from .models import models
+from .prune import prune
 from .reproduce import reproduce
 from .stereo import stereo
 from .superpixels import superpixels
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (stereo, denoise, meanshift, superpixels, models, info, demo, reproduce):
+for _command in (stereo, denoise, meanshift, superpixels, models, prune, info, demo, reproduce):
     app.command(cls=Command)(_command)
 
 BAD_INPUT = 2

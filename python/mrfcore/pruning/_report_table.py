@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from mrfcore.pruning.accounting import LayerCost, Profile
     from mrfcore.pruning.report import Report
 
 __all__ = ["parameter_table", "report_table"]
@@ -18,57 +20,35 @@ _BYTES = 4
 
 
 def report_table(report: Report) -> Table:
-    """A row for each layer, the other layers together, and sums with their change."""
-    table = _new(f"{report.method}, sparsity {report.sparsity:.4g}")
+    """A row for each layer, the other layers together, and sums with their change.
+
+    After each resource, what it is now: parameters in MB, multiply-adds in units of 10^9, outputs
+    in MB.
+    """
+    table = _new(f"{report.method}, sparsity {report.sparsity:.4g}: parameters and memory in MB")
     table.add_column("layer", no_wrap=True)
-    for name in ("neurons", "kept", "", "param. MB", "", "GFLOPs", "", "memory MB", ""):
+    for name in ("neurons", "kept", "", "param.", "now", "GFLOPs", "now", "memory", "now"):
         table.add_column(name, justify="right", no_wrap=True)
     named = set()
     for row in report.layers:
         named.add(row.name)
-        kept = "all" if row.kept == row.neurons else str(row.kept)
         share = f"{100 * row.kept / row.neurons:.0f} %"
-        b, a = row.before, row.after
-        table.add_row(
-            row.name, str(row.neurons), kept, share,
-            *_pair(b.params * _BYTES / _MB, a.params * _BYTES / _MB),
-            *_pair(b.flops / 1e9, a.flops / 1e9),
-            *_pair(b.memory_elements * _BYTES / _MB, a.memory_elements * _BYTES / _MB),
-        )  # fmt: skip
-    sums = []
-    for side in (report.before, report.after):
-        rest = [row for row in side.layers if row.name not in named]
-        sums.append(
-            (
-                sum(row.params for row in rest) * _BYTES / _MB,
-                sum(row.flops for row in rest) / 1e9,
-                sum(row.memory_elements for row in rest) * _BYTES / _MB,
-            )
-        )
-    others = [text for pair in zip(*sums, strict=True) for text in _pair(*pair)]
-    table.add_row("other layers", "", "", "", *others)
+        costs = _pairs(_of_layers([row.before]), _of_layers([row.after]))
+        table.add_row(row.name, str(row.neurons), str(row.kept), share, *costs)
+    before, after = (
+        _of_layers([row for row in side.layers if row.name not in named])
+        for side in (report.before, report.after)
+    )
+    table.add_row("other layers", "", "", "", *_pairs(before, after))
     table.add_section()
     was, now = report.neurons
-    b2, a2 = report.before, report.after
-    table.add_row(
-        "all", str(was), str(now), f"{100 * now / was:.0f} %",
-        *_pair(b2.parameters_mb, a2.parameters_mb),
-        *_pair(b2.gflops, a2.gflops),
-        *_pair(b2.memory_mb, a2.memory_mb),
-        style="bold",
-    )  # fmt: skip
-    changes = [
-        f"{100 * (new / old - 1):+.1f} %" if old else "-"
-        for old, new in (
-            (b2.parameters, a2.parameters),
-            (b2.flops, a2.flops),
-            (b2.memory, a2.memory),
-        )
-    ]
-    table.add_row(
-        "change", "", "", f"{100 * (now / was - 1):+.1f} %",
-        "", changes[0], "", changes[1], "", changes[2],
-    )  # fmt: skip
+    before, after = _of_all(report.before), _of_all(report.after)
+    share = f"{100 * now / was:.0f} %"
+    table.add_row("all", str(was), str(now), share, *_pairs(before, after), style="bold")
+    changes = []
+    for old, new in zip(before, after, strict=True):
+        changes += ["", f"{100 * (new / old - 1):+.0f} %" if old else "-"]
+    table.add_row("change", "", f"{100 * (now / was - 1):+.0f} %", "", *changes)
     return table
 
 
@@ -77,7 +57,7 @@ def parameter_table(report: Report) -> Table:
     table = _new("Parameters")
     table.add_column("parameter", no_wrap=True)
     table.add_column("before", justify="right", no_wrap=True)
-    table.add_column("after", justify="right", no_wrap=True)
+    table.add_column("now", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("why")
     for row in report.parameters:
@@ -94,17 +74,31 @@ def _new(title: str) -> Table:
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
         pad_edge=False,
+        padding=0,
     )
 
 
-def _pair(before: float, after: float) -> tuple[str, str]:
-    return _number(before), _number(after)
+def _of_layers(rows: Sequence[LayerCost]) -> tuple[float, float, float]:
+    """MB of parameters, 10^9 operations, MB of memory."""
+    return (
+        sum(row.params for row in rows) * _BYTES / _MB,
+        sum(row.flops for row in rows) / 1e9,
+        sum(row.memory_elements for row in rows) * _BYTES / _MB,
+    )
+
+
+def _of_all(side: Profile) -> tuple[float, float, float]:
+    return side.parameters_mb, side.gflops, side.memory_mb
+
+
+def _pairs(before: Sequence[float], after: Sequence[float]) -> list[str]:
+    return [_number(x) for pair in zip(before, after, strict=True) for x in pair]
 
 
 def _number(value: float) -> str:
-    """Three digits and their place: layers cost from 10^-4 to 10^2."""
+    """Two digits after the point, as the printed tables have; three below 1."""
     if value == 0:
         return "0"
-    if value >= 100:
-        return f"{value:,.1f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+    if value < 0.0005:
+        return "<.001"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"

@@ -72,7 +72,7 @@ def _importance(axes: Axes, name: str, report: Report) -> None:
         start += len(scores)
         axes.axvline(start - 0.5, color="#e3e3e3", linewidth=0.6, zorder=0)
     axes.set_xlim(-0.5, start - 0.5)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * _highest(report))
     axes.set_xticks(middles, [str(number + 1) for number in range(len(middles))], fontsize=8)
     _thin_out(axes, len(middles))
     axes.set_ylabel("importance")
@@ -80,8 +80,16 @@ def _importance(axes: Axes, name: str, report: Report) -> None:
     keys: dict[str, Any] = {"kept": _BLUE, "pruned": _PALE, "mean of the layer": _RED}
     for label, colour in keys.items():
         axes.plot([], [], color=colour, linewidth=3, label=label)
-    axes.legend(loc="upper right", fontsize=8, framealpha=0.85, edgecolor="none", ncols=3)
+    _legend(axes, 3)
     _frame(axes)
+
+
+def _highest(report: Report) -> float:
+    """Of the layers that can be pruned: the last one's may be far above, and do not count."""
+    assert report.scores is not None
+    layers = [layer for layer in report.graph.layers if layer.fixed is None]
+    layers = layers or list(report.graph.layers)
+    return max(float(report.scores[layer.name].max()) for layer in layers) or 1.0
 
 
 def _counts(axes: Axes, reports: Mapping[str, Report]) -> None:
@@ -115,8 +123,14 @@ def _counts(axes: Axes, reports: Mapping[str, Report]) -> None:
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_ylabel("neurons")
     axes.set_title("Neurons that each layer keeps", loc="left", fontsize=10, fontweight="bold")
-    axes.legend(loc="upper left", fontsize=8, framealpha=0.85, edgecolor="none", ncols=4)
+    _legend(axes, 4)
     _frame(axes)
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Above the panel, right of the title: below it would cover something."""
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.99)}
+    axes.legend(fontsize=8, frameon=False, ncols=columns, borderaxespad=0.2, **place)
 
 
 def _thin_out(axes: Axes, count: int) -> None:

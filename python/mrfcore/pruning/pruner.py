@@ -104,7 +104,7 @@ def prune(
         raise ValueError("batches: expected at least one")
     first = ahead[0][0]
     graph = trace(model, first, keep=keep)
-    sized = first if inputs is None else inputs
+    light = _Light(model, graph, first if inputs is None else inputs)
     ranked: Scores | None = None
     plain: Scores | None = None
     gradients = None
@@ -114,7 +114,8 @@ def prune(
         if method in ("ranp", "weighted"):
             ranked = weigh(plain)
         if method == "ranp":
-            resources = layer_resources(model, graph, sized, resource or "flops")
+            sized = tuple(light.inputs)
+            resources = layer_resources(light.model, graph, sized, resource or "flops")
             ranked = reweigh(ranked, resources, len(graph.layers) if lambda_ is None else lambda_)
 
     def make(share: float) -> Masks:
@@ -130,7 +131,6 @@ def prune(
             masks = top_masks(graph, ranked, share)
         return clean_masks(graph, masks, ranked, round_to=round_to)
 
-    light = _Light(model, graph, sized)
     share = _share(sparsity, budget, make, light)
     masks = _feasible(make, share)
     result = slim(model, graph, masks, weights=weights)
@@ -184,19 +184,21 @@ def _share(
     if budget is None:
         return largest
     limits = budget
+    over: dict[float, list[str]] = {}
 
-    def over(share: float) -> list[str]:
+    def fits(share: float) -> bool:
         masks = make(share)
         exceeded = limits.exceeded(light.costs(masks))
-        if exceeded or limits.seconds is None:
-            return exceeded
-        return limits.exceeded(light.costs(masks), light.seconds(masks))
+        if not exceeded and limits.seconds is not None:
+            exceeded = limits.exceeded(light.costs(masks), light.seconds(masks))
+        over[share] = exceeded
+        return not exceeded
 
-    found = least_sparsity(lambda share: not over(share), largest, tolerance=1e-3)
+    found = least_sparsity(fits, largest, tolerance=1e-3)
     if found is None:
         raise Infeasible(
-            f"budget: {', '.join(over(largest))} cannot be met: at the largest feasible sparsity "
-            f"{_floor(largest)} it is still exceeded",
+            f"budget: {', '.join(over[largest])} cannot be met: it is exceeded even at the largest "
+            f"feasible sparsity, {_floor(largest)}",
             (),
             largest,
         )
