@@ -30,7 +30,11 @@ def boundaries(ids: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def boundary_recall(
-    ids: npt.ArrayLike, truth: npt.ArrayLike, *, radius: int | None = None
+    ids: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    *,
+    radius: int | None = None,
+    ignore: int | None = None,
 ) -> float:
     """Share of the true boundary pixels that have one of the superpixels' near by.
 
@@ -39,6 +43,8 @@ def boundary_recall(
         truth: segments, integers [H, W].
         radius: near by means at most so many pixels away in either direction, >= 0; None: 0.0025 of
             the diagonal, rounded (1 at 481 x 321).
+        ignore: void label of the truth: a step onto it or off it is no boundary. None: there is
+            none.
 
     Returns:
         0..1; 1 where there is no true boundary.
@@ -46,7 +52,8 @@ def boundary_recall(
     Raises:
         ValueError, TypeError: not such arrays.
     """
-    found, wanted = (_edges(m) for m in _both(ids, truth))
+    superpixels, segments = _both(ids, truth)
+    found, wanted = _edges(superpixels), _edges(segments, _counted(segments, ignore))
     if radius is None:
         reach = round(0.0025 * math.hypot(*found.shape))
     else:
@@ -57,7 +64,9 @@ def boundary_recall(
     return int(np.count_nonzero(wanted & _grown(found, reach))) / total if total else 1.0
 
 
-def undersegmentation_error(ids: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+def undersegmentation_error(
+    ids: npt.ArrayLike, truth: npt.ArrayLike, *, ignore: int | None = None
+) -> float:
     """Pixels by which superpixels leak over segments, as a share of the image.
 
     Of every superpixel that touches a segment the smaller part counts, inside or outside (Neubert
@@ -66,29 +75,40 @@ def undersegmentation_error(ids: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     Args:
         ids: superpixels, integers [H, W].
         truth: segments, integers [H, W].
+        ignore: void label of the truth, whose pixels count neither in superpixels nor in the image.
+            None: there is none.
+
+    Returns:
+        A share; NaN where all is void.
 
     Raises:
         ValueError, TypeError: not such arrays.
     """
-    sizes, _, pairs = _overlaps(ids, truth)
-    superpixels, _, inside = pairs
-    return int(np.minimum(inside, sizes[superpixels] - inside).sum()) / int(sizes.sum())
+    sizes, superpixels, inside = _overlaps(ids, truth, ignore)
+    leak = int(np.minimum(inside, sizes[superpixels] - inside).sum())
+    return leak / int(sizes.sum()) if len(inside) else math.nan
 
 
-def achievable_accuracy(ids: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+def achievable_accuracy(
+    ids: npt.ArrayLike, truth: npt.ArrayLike, *, ignore: int | None = None
+) -> float:
     """Share of pixels in the right segment when each superpixel takes the one it overlaps most.
 
     Args:
         ids: superpixels, integers [H, W].
         truth: segments, integers [H, W].
+        ignore: void label of the truth, whose pixels do not count. None: there is none.
+
+    Returns:
+        A share; NaN where all is void.
 
     Raises:
         ValueError, TypeError: not such arrays.
     """
-    sizes, _, (superpixels, _, inside) = _overlaps(ids, truth)
+    sizes, superpixels, inside = _overlaps(ids, truth, ignore)
     most = np.zeros_like(sizes)
     np.maximum.at(most, superpixels, inside)
-    return int(most.sum()) / int(sizes.sum())
+    return int(most.sum()) / int(sizes.sum()) if len(inside) else math.nan
 
 
 def compactness(ids: npt.ArrayLike) -> float:
@@ -156,10 +176,20 @@ def _both(ids: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[_Ids, _Ids]:
     return found, wanted
 
 
-def _edges(ids: _Ids) -> npt.NDArray[np.bool_]:
+def _counted(truth: _Ids, ignore: int | None) -> npt.NDArray[np.bool_] | None:
+    """Where there is a segment; None: everywhere."""
+    return None if ignore is None else truth != _integer("ignore", ignore)
+
+
+def _edges(ids: _Ids, counts: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
+    """On the left of a step, or above it; both sides must count."""
+    across, down = ids[:, :-1] != ids[:, 1:], ids[:-1] != ids[1:]
+    if counts is not None:
+        across &= counts[:, :-1] & counts[:, 1:]
+        down &= counts[:-1] & counts[1:]
     found = np.zeros(ids.shape, np.bool_)
-    found[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    found[:-1] |= ids[:-1] != ids[1:]
+    found[:, :-1] |= across
+    found[:-1] |= down
     return found
 
 
@@ -183,10 +213,16 @@ def _dense(ids: _Ids) -> _Ids:
 
 
 def _overlaps(
-    ids: npt.ArrayLike, truth: npt.ArrayLike
-) -> tuple[_Ids, _Ids, tuple[_Ids, _Ids, _Ids]]:
-    """Sizes of superpixels and of segments; of pairs that overlap: both numbers, and pixels."""
-    found, wanted = (_dense(m).ravel() for m in _both(ids, truth))
-    segments = int(wanted.max()) + 1
-    key, inside = np.unique(found * segments + wanted, return_counts=True)
-    return np.bincount(found), np.bincount(wanted), (key // segments, key % segments, inside)
+    ids: npt.ArrayLike, truth: npt.ArrayLike, ignore: int | None
+) -> tuple[_Ids, _Ids, _Ids]:
+    """Sizes of superpixels; of those that overlap a segment: their number, and the pixels."""
+    superpixels, segments = _both(ids, truth)
+    counts = _counted(segments, ignore)
+    if counts is not None:
+        superpixels, segments = superpixels[counts], segments[counts]
+    if not superpixels.size:
+        return superpixels, superpixels, superpixels
+    found, wanted = _dense(superpixels).ravel(), _dense(segments).ravel()
+    number = int(wanted.max()) + 1
+    key, inside = np.unique(found * number + wanted, return_counts=True)
+    return np.bincount(found), key // number, inside

@@ -196,6 +196,32 @@ def test_scores_of_a_known_case() -> None:
     assert superpixels.compactness(np.zeros((5, 5), int)) == pytest.approx(np.pi / 4)
 
 
+def test_scores_without_void() -> None:
+    truth = np.zeros((4, 6), int)
+    truth[:, 3:] = 1
+    truth[:, 3] = 255
+    ids = np.zeros((4, 6), int)
+    ids[:, 4:] = 1  # it leaks by column 3, which is void
+    assert superpixels.undersegmentation_error(ids, truth) == pytest.approx(8 / 24)
+    assert superpixels.undersegmentation_error(ids, truth, ignore=255) == 0
+    assert superpixels.achievable_accuracy(ids, truth) == pytest.approx(20 / 24)
+    assert superpixels.achievable_accuracy(ids, truth, ignore=255) == 1
+    ids[:, 5] = 0  # column 5 of the second segment, of 20 pixels without void
+    assert superpixels.undersegmentation_error(ids, truth, ignore=255) == pytest.approx(8 / 20)
+    assert superpixels.achievable_accuracy(ids, truth, ignore=255) == pytest.approx(16 / 20)
+    truth[0, :3] = 2  # the only step that is none onto void: row 0 to row 1, below nothing of ids
+    assert superpixels.boundary_recall(ids, truth, radius=0) == pytest.approx(4 / 10)
+    assert superpixels.boundary_recall(ids, truth, radius=0, ignore=255) == 0
+    ids[0, :2] = 7
+    assert superpixels.boundary_recall(ids, truth, radius=0, ignore=255) == pytest.approx(2 / 3)
+    void = np.full_like(truth, 255)
+    assert superpixels.boundary_recall(ids, void, ignore=255) == 1
+    assert np.isnan(superpixels.undersegmentation_error(ids, void, ignore=255))
+    assert np.isnan(superpixels.achievable_accuracy(ids, void, ignore=255))
+    with pytest.raises(TypeError, match="ignore: expected an integer, got float"):
+        superpixels.achievable_accuracy(ids, truth, ignore=2.5)  # type: ignore[arg-type]
+
+
 def test_scores_refuse() -> None:
     ids = np.zeros((4, 6), int)
     with pytest.raises(ValueError, match=r"truth: expected \[H, W\] as ids \[4, 6\]"):

@@ -84,6 +84,21 @@ def test_hand_worked_edges(
     assert found == pytest.approx((precision, recall, f_measure, ratio))
 
 
+@pytest.mark.parametrize("truth", [EMPTY, TRUTH])
+def test_edges_far_from_any_true_one_are_no_hit_under_band(truth: Any) -> None:
+    """An image with edges counts, even where none of them is near a true one."""
+    wrong = np.zeros_like(truth)
+    wrong[:, 7:] = 1  # edges in columns 6 and 7, true ones in 3 and 4, or none
+    good = metrics.edge_metrics([TRUTH], [TRUTH], [1], widen="band")
+    assert (good.f_measure, good.performance_ratio) == ((1,), (math.inf,))
+    found = metrics.edge_metrics([TRUTH, wrong], [TRUTH, truth], [1], widen="band")
+    assert found.images == (2,)
+    assert found.f_measure == (1 / 2,)
+    assert at(wrong, truth, 1, widen="band") == (0, 0, 0, 0)
+    assert metrics.edge_metrics(wrong, truth, [1], widen="band", average="pooled").f_measure == (0,)
+    assert all(map(math.isnan, at(EMPTY, EMPTY, 1, widen="band")))
+
+
 def test_thin_edges() -> None:
     # True column 3, predicted 4.
     assert at(PRED, TRUTH, 0, thickness=1) == (0, 0, 0, 0)
@@ -245,8 +260,6 @@ def test_images_without_edges_do_not_count() -> None:
         found = metrics.edge_metrics(EMPTY, EMPTY, average=average)  # type: ignore[arg-type]
         assert found.images == (0,) * 5
         assert all(math.isnan(value) for value in found.as_dict().values())
-    # Bands are those of true edges.
-    assert metrics.edge_metrics(PRED, EMPTY, [1], widen="band").images == (0,)
 
 
 def test_infinite_ratios_are_left_out_of_the_mean() -> None:

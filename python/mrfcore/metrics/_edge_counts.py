@@ -29,11 +29,15 @@ class Protocol:
     shape: str
     ignore: int | None
 
-    def counts(self, pred: Labels, truth: Labels) -> npt.NDArray[np.int64]:
-        """[radii, 4] pixels of one image: predicted and right, predicted, true and found, true."""
+    def counts(self, pred: Labels, truth: Labels) -> tuple[npt.NDArray[np.int64], bool]:
+        """[radii, 4] pixels of one image: predicted and right, predicted, true and found, true.
+
+        And whether there is an edge at all: "band" may count none of them.
+        """
         area = counted(truth, self.ignore)
         found, wanted = (edges(labels, area, self.thickness) for labels in (pred, truth))
-        return np.array([self._at(radius, found, wanted, area) for radius in self.radii], np.int64)
+        rows = [self._at(radius, found, wanted, area) for radius in self.radii]
+        return np.array(rows, np.int64), bool(found.any() or wanted.any())
 
     def _at(
         self, radius: int, found: Marks, wanted: Marks, area: Marks
@@ -74,19 +78,22 @@ def checked_protocol(
     )
 
 
-def scores(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def scores(
+    counts: npt.NDArray[np.float64], edges_there: npt.NDArray[np.bool_] | bool
+) -> npt.NDArray[np.float64]:
     """Precision, recall, F-measure and performance ratio [..., 4] of counts [..., 4].
 
-    0 where nothing is right; NaN where there is no edge at all.
+    0 where nothing is right; NaN where there is no edge at all, which `edges_there` [...] says.
     """
     right, found, recalled, wanted = np.moveaxis(counts, -1, 0)
     precision, recall = _share(right, found), _share(recalled, wanted)
     f_measure = _share(2 * precision * recall, precision + recall)
     false = found - right + wanted - recalled
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (right + recalled) / 2 / false  # 0 / 0 = NaN only where there is no edge at all
+        ratio = (right + recalled) / 2 / false
+    ratio[right + recalled == 0] = 0
     found_scores = np.stack([precision, recall, f_measure, ratio], axis=-1)
-    found_scores[found + wanted == 0] = math.nan
+    found_scores[np.broadcast_to(np.logical_not(edges_there), ratio.shape)] = math.nan
     return found_scores
 
 

@@ -102,7 +102,8 @@ class EdgeMeter:
         for maps, truths in label_pairs(pred, truth):
             size = maps.shape[-2:]
             for pair in zip(maps.reshape(-1, *size), truths.reshape(-1, *size), strict=True):
-                self._add(self._protocol.counts(*pair).astype(np.float64))
+                counts, there = self._protocol.counts(*pair)
+                self._add(counts.astype(np.float64), there)
 
     def merge(self, other: EdgeMeter) -> None:
         """Add the images of another one.
@@ -145,7 +146,7 @@ class EdgeMeter:
             average: "image": means over images; "pooled": of the pixels of all images together.
         """
         if _choice("average", average, ("image", "pooled")) == "pooled":
-            values = scores(self._state[:, _COUNTS])
+            values = scores(self._state[:, _COUNTS], self._state[:, _IMAGES] > 0)
         else:
             values = self._means()
         precision, recall, f_measure, ratio = values.T.tolist()
@@ -163,8 +164,8 @@ class EdgeMeter:
     def _whole(self, column: int) -> tuple[int, ...]:
         return tuple(int(number) for number in self._state[:, column])
 
-    def _add(self, counts: npt.NDArray[np.float64]) -> None:
-        values = scores(counts)
+    def _add(self, counts: npt.NDArray[np.float64], there: bool) -> None:
+        values = scores(counts, there)
         ratio = values[:, 3]
         unbounded = np.isinf(ratio)
         ratio[unbounded] = 0
