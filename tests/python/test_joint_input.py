@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch import nn  # noqa: E402
 
+import mrfcore  # noqa: E402
 import mrfcore.nn as mrf  # noqa: E402
-from mrfcore.models import JointSegmentation, create_model  # noqa: E402
+from mrfcore.models import (  # noqa: E402
+    JointSegmentation,
+    Normalised,
+    SuperpixelFCN,
+    create_model,
+    load_model,
+    load_weights,
+    save_model,
+)
 
 LABELS, HEIGHT, WIDTH = 3, 40, 48
 
@@ -239,3 +249,76 @@ def test_consistency_layer_is_what_the_text_has() -> None:
     out = model(image(), ids)
     wanted = mrf.functional.logit_consistency(out.coarse, ids)
     assert torch.allclose(out.logits, wanted, atol=1e-4)
+
+
+# --- colours ------------------------------------------------------------------------------------
+
+COLOURS = {
+    "segmentation_colours": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+    "superpixel_colours": [[0.411, 0.432, 0.45], [1.0, 1.0, 1.0]],
+}
+SMALL = {
+    "segmentation": "deeplabv3plus-resnet18",
+    "num_labels": 4,
+    "width": 4,
+    "superpixel_width": 2,
+}
+
+
+def normal(name: str, picture: Any) -> Any:
+    mean, std = (torch.tensor(values)[:, None, None] for values in COLOURS[name])
+    return (picture - mean) / std
+
+
+def test_each_network_sees_the_colours_it_was_trained_on(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    torch.manual_seed(0)
+    model: Any = create_model("joint-superpixels", **SMALL, **COLOURS).eval()
+    net, drawer = model.segmentation.net, model.superpixels.net
+    with torch.no_grad():
+        out = model(image())
+        wanted = net(normal("segmentation_colours", image()))
+        q = drawer(normal("superpixel_colours", image()))
+    assert torch.allclose(out.coarse, wanted, atol=1e-5)
+    assert torch.allclose(out.q, q, atol=1e-6)
+    save_model(model, tmp_path / "joint.safetensors")
+    again: Any = load_model(tmp_path / "joint.safetensors").eval()
+    with torch.no_grad():
+        assert torch.equal(again(image()).logits, out.logits)
+    assert not any("mean" in key and "running" not in key for key in model.state_dict())
+
+
+def test_colours_are_those_of_the_released_weights() -> None:
+    assert [list(part) for part in SuperpixelFCN.colours] == COLOURS["superpixel_colours"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "error", "message"),
+    [
+        ("imagenet", [1, 1, 1], TypeError, r"mean: expected finite numbers, .* got 'imagenet'"),
+        ([0, 0, float("nan")], [1, 1, 1], ValueError, r"mean: expected finite numbers"),
+        ([0, 0, 0], [1, 1, 0], ValueError, r"std: expected numbers > 0, .* got \[1, 1, 0\]"),
+        ([0, 0, 0], [1, 1], ValueError, r"std: expected 3 numbers as mean, got 2"),
+    ],
+)
+def test_what_are_no_colours(mean: Any, std: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Normalised(nn.Identity(), mean, std)
+
+
+def test_colours_by_name_are_two_lists() -> None:
+    with pytest.raises(ValueError, match=r"segmentation_colours: expected None or \[mean, std\]"):
+        create_model("joint-superpixels", **SMALL, segmentation_colours=[0.5])
+
+
+def test_own_networks_are_written_as_weights(tmp_path: Path) -> None:
+    """The message says how; so it goes."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    model = joint(refine=mrf.TRWP(mrfcore.Potts(), learn_weight=True, weight=0.2))
+    with pytest.raises(TypeError, match=r"model: .* got JointSegmentation, .*save_file\(.*load_weigh"):
+        save_model(model, tmp_path / "own.safetensors")
+    safetensors.save_file(model.state_dict(), tmp_path / "own.safetensors")
+    twin = joint(seed=1, refine=mrf.TRWP(mrfcore.Potts(), learn_weight=True))
+    load_weights(twin, tmp_path / "own.safetensors")
+    with torch.no_grad():
+        assert torch.equal(twin.eval()(image()).logits, model.eval()(image()).logits)

@@ -29,6 +29,7 @@ from mrfcore.models.i3d import I3D  # noqa: E402
 from mrfcore.models.joint import JointOutput, JointSegmentation  # noqa: E402
 from mrfcore.models.joint_by_name import joint_superpixels  # noqa: E402, F401
 from mrfcore.models.mobilenet3d import MobileNetV23d  # noqa: E402
+from mrfcore.models.normalised import Normalised  # noqa: E402
 from mrfcore.models.psmnet import PSMNet  # noqa: E402
 from mrfcore.models.resnet import ResNet  # noqa: E402
 from mrfcore.models.superpixel_fcn import SuperpixelFCN  # noqa: E402
@@ -41,6 +42,7 @@ __all__ = [
     "JointSegmentation",
     "MobileNetV23d",
     "ModelEntry",
+    "Normalised",
     "PSMNet",
     "ResNet",
     "SuperpixelFCN",

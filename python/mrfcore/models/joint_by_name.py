@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from mrfcore.models._registry import create_model, register
 from mrfcore.models.joint import JointSegmentation
+from mrfcore.models.normalised import Normalised
 
 __all__ = ["joint_superpixels"]
+
+Colours = Sequence[Sequence[float]]  # mean and standard deviation, of three channels each
 
 
 @register(
@@ -25,6 +30,8 @@ def joint_superpixels(
     hidden: Sequence[int] | None = None,
     auxiliary: str | None = "interleaved",
     consistency: str | None = "hard",
+    segmentation_colours: Colours | None = None,
+    superpixel_colours: Colours | None = None,
 ) -> JointSegmentation:
     """A `JointSegmentation` of two models by name.
 
@@ -36,12 +43,29 @@ def joint_superpixels(
         hidden: see `JointSegmentation`.
         auxiliary: see `JointSegmentation`.
         consistency: see `JointSegmentation`.
+        segmentation_colours: mean and standard deviation by which images are normalised for the
+            segmentation network: see `Normalised`. None: it gets images as they are.
+        superpixel_colours: likewise, for the superpixel network.
     """
+    nets = [
+        (create_model(segmentation, num_labels=num_labels, width=width), segmentation_colours),
+        (create_model("superpixel-fcn", width=superpixel_width), superpixel_colours),
+    ]
+    names = ("segmentation_colours", "superpixel_colours")
+    seeing = [_seeing(name, *pair) for name, pair in zip(names, nets, strict=True)]
     return JointSegmentation(
-        create_model(segmentation, num_labels=num_labels, width=width),
-        create_model("superpixel-fcn", width=superpixel_width),
+        *seeing,
         num_labels,
         hidden=hidden,
         auxiliary=auxiliary,
         consistency=consistency,
     )
+
+
+def _seeing(name: str, net: nn.Module, colours: Colours | None) -> nn.Module:
+    """A network behind its normalisation."""
+    if colours is None:
+        return net
+    if isinstance(colours, (str, bytes)) or not isinstance(colours, Sequence) or len(colours) != 2:
+        raise ValueError(f"{name}: expected None or [mean, std], got {colours!r}")
+    return Normalised(net, *colours)

@@ -49,6 +49,9 @@ class SuperpixelFCN(nn.Module):
     """
 
     cell = CELL
+    colours = ((0.411, 0.432, 0.45), (1.0, 1.0, 1.0))
+    """Mean and standard deviation, on a scale of 0..1, with which the authors' checkpoints were
+    trained."""
 
     def __init__(self, *, width: int = 16, in_channels: int = 3) -> None:
         super().__init__()
