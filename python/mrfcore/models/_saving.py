@@ -91,9 +91,9 @@ def _metadata(model: torch.nn.Module) -> dict[str, str]:
     recipe = getattr(model, RECIPE, None)
     if not isinstance(recipe, Recipe):
         raise TypeError(
-            f"model: expected one of mrfcore.models.create_model, got {type(model).__name__}, which "
-            "no name makes again; write safetensors.torch.save_file(model.state_dict(), path), and "
-            "read it with load_weights"
+            f"model: expected one of mrfcore.models.create_model, got {type(model).__name__}, "
+            "which no name makes again; write safetensors.torch.save_file(model.state_dict(), "
+            "path), and read it with load_weights"
         )
     for option, value in recipe.options.items():
         try:

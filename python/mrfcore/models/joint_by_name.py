@@ -47,14 +47,11 @@ def joint_superpixels(
             segmentation network: see `Normalised`. None: it gets images as they are.
         superpixel_colours: likewise, for the superpixel network.
     """
-    nets = [
-        (create_model(segmentation, num_labels=num_labels, width=width), segmentation_colours),
-        (create_model("superpixel-fcn", width=superpixel_width), superpixel_colours),
-    ]
-    names = ("segmentation_colours", "superpixel_colours")
-    seeing = [_seeing(name, *pair) for name, pair in zip(names, nets, strict=True)]
+    net = create_model(segmentation, num_labels=num_labels, width=width)
+    drawer = create_model("superpixel-fcn", width=superpixel_width)
     return JointSegmentation(
-        *seeing,
+        _seeing("segmentation_colours", net, segmentation_colours),
+        _seeing("superpixel_colours", drawer, superpixel_colours),
         num_labels,
         hidden=hidden,
         auxiliary=auxiliary,
