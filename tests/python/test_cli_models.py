@@ -40,7 +40,7 @@ def test_the_table(models: Any, capsys: Any) -> None:
     assert main(["models", "resnet*"]) == 0
     found = capsys.readouterr()
     rows = {row[0]: row[1:] for row in map(cells, found.out.splitlines()) if row}
-    assert rows["resnet50"] == ["classification", "3x224x224", "25.56 M", "4.09", "8.18"]
+    assert rows["resnet50"] == ["classifier", "3x224x224", "25.56 M", "4.09", "8.18"]
     assert [name for name in rows if name.startswith("resnet")] == models.list_models("resnet*")
     assert "2 FLOPs" in found.err
 

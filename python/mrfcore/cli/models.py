@@ -42,10 +42,10 @@ def models(
         entry = model_entry(name)
         shapes = tuple(_resized(name, shape, sizes) for shape in entry.input_shapes)
         parameters, flops = measure_model(name, shapes)
-        inputs = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        inputs = "\n".join("x".join(map(str, shape)) for shape in shapes)
         counts = (f"{parameters / 1e6:.2f} M", number(flops / 2e9, 2), number(flops / 1e9, 2))
         rows.append((name, entry.summary, inputs, *counts))
-    header = ("model", "what", "input", "parameters", "GMACs", "GFLOPs")
+    header = ("model", "what", "input", "params", "GMACs", "GFLOPs")
     found = table("Models", header, rows, left=2)
     found.columns[0].no_wrap = True
     output.print(found)

@@ -30,7 +30,7 @@ _MIXED = {
 }
 
 
-@register("i3d", summary="classification", input_shape=(3, 16, 224, 224))
+@register("i3d", summary="classifier", input_shape=(3, 16, 224, 224))
 class I3D(nn.Module):
     """I3D on Inception: 57 convolutions and a last one that classifies.
 

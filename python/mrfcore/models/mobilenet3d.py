@@ -29,7 +29,7 @@ _STAGES = (
 _LAST = 1280
 
 
-@register("mobilenetv2-3d", summary="classification", input_shape=(3, 16, 112, 112))
+@register("mobilenetv2-3d", summary="classifier", input_shape=(3, 16, 112, 112))
 class MobileNetV23d(nn.Module):
     """MobileNetV2 for clips: 52 convolutions, 17 of them depthwise ones of 3 x 3 x 3.
 

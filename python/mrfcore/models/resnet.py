@@ -206,7 +206,7 @@ _Register = Callable[[type[ResNet]], type[ResNet]]
 for _depth in STAGES:
     _register: _Register = register(
         f"resnet{_depth}",
-        summary="classification",
+        summary="classifier",
         input_shape=(3, 224, 224),
         fixed={"depth": _depth},
     )
