@@ -252,6 +252,19 @@ def test_modules_one_by_one() -> None:
     assert found.parameters_mb == 130 * 4 / 2**20
 
 
+def test_inputs_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.last = nn.LayerNorm(4), nn.Linear(4, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(input=self.norm(input=x))
+
+    found = profile(Named(), (4,), batch=3)
+    assert [row.flops for row in found.layers] == [4 * 12, 6 * 8]
+
+
 def test_shared_parameters_count_once() -> None:
     one, other = nn.Linear(4, 4), nn.Linear(4, 4)
     other.weight = one.weight
@@ -273,13 +286,53 @@ def test_nothing_is_missed_silently() -> None:
             return self.mix(x * self.scale, x)
 
     found = profile(Scaled(), (3,))
-    assert found.uncounted == ("", "mix")
+    assert found.uncounted == ("", "unused", "mix")
     assert [(row.name, row.params) for row in found.layers] == [
         ("", 3),
         ("unused", 28),
         ("mix", 20),
     ]
     assert found.parameters == models.count_parameters(Scaled())
+
+    # By the exact rule only matrices have operations, and torch knows none of these.
+    assert profile(Scaled(), (3,), "exact").uncounted == ("unused", "mix")
+
+
+def test_layers_whose_weights_others_use() -> None:
+    class Sequences(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent = nn.LSTM(4, 4)
+            self.attention = nn.MultiheadAttention(4, 2)
+
+        def forward(self, x: Any) -> Any:
+            y = self.recurrent(x)[0]
+            return self.attention(y, y, y)[0]
+
+    found = profile(Sequences(), (6, 4), batch=5)
+    assert found.uncounted == ("recurrent", "attention", "attention.out_proj")
+    exact = profile(Sequences(), (6, 4), "exact", batch=5)
+    assert exact.uncounted == ("recurrent",)
+    assert {row.name for row in exact.layers if row.flops} == {"attention"}
+
+
+def test_values_that_decide() -> None:
+    class Decides(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Linear(3, 2), nn.Linear(2, 2)
+
+        def forward(self, x: Any) -> Any:
+            y = self.one(x)
+            return self.other(y) if y.sum() > 1 else y
+
+    model = Decides()
+    nn.init.zeros_(model.one.weight)
+    nn.init.ones_(model.one.bias)
+    for rule, flops in (("thesis", 6 * 2 + 4 * 2), ("exact", 6 * 2 + 4 * 2)):
+        assert profile(model, (3,), rule).flops == flops  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="model: goes on as values decide"):
+        profile(Decides().to("meta"), (3,))
 
 
 def test_a_parametrised_weight_belongs_to_its_convolution() -> None:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from mrfcore.pruning._accounting_parts import Cost, parts_of
+from mrfcore.pruning._accounting_parts import Cost, Part, parts_of
 
 __all__ = ["exact_costs"]
 
@@ -24,7 +24,7 @@ _BYTES = 4
 def exact_costs(
     model: nn.Module, inputs: Sequence[torch.Tensor]
 ) -> tuple[dict[str, Cost], list[str]]:
-    """By name of the layer, or of the module that calls functions; and nothing is unknown.
+    """By name of the layer, or of the module that calls functions; and layers without a count.
 
     Args:
         model: in eval mode.
@@ -32,8 +32,9 @@ def exact_costs(
     """
     recorder = _Recorder()
     handles = []
+    parts = dict(parts_of(model))
     try:
-        for name, part in parts_of(model):
+        for name, part in parts.items():
             handles.append(part.module.register_forward_pre_hook(recorder.entering(name)))
             handles.append(part.module.register_forward_hook(recorder.leaving))
         keep = torch.autograd.graph.saved_tensors_hooks(recorder.keep, lambda kept: kept)
@@ -42,7 +43,8 @@ def exact_costs(
     finally:
         for handle in handles:
             handle.remove()
-    return recorder.costs(), []
+    costs = recorder.costs()
+    return costs, [name for name, part in parts.items() if _is_missed(name, part, costs)]
 
 
 class _Recorder(TorchDispatchMode):
@@ -92,6 +94,18 @@ class _Recorder(TorchDispatchMode):
             twice = int(count(*args, **given, out_val=out))  # multiplications and additions alike
             self._flops[name] = self._flops.get(name, 0) + twice - _spared(func, args, out)
         return out
+
+
+def _is_missed(name: str, part: Part, costs: dict[str, Cost]) -> bool:
+    """It has matrices, and nothing was counted in it or in what it is part of.
+
+    Attention multiplies by the matrices of its parts without calling these.
+    """
+    if all(parameter.dim() < 2 for parameter in part.own_parameters):
+        return False
+    steps = name.split(".")
+    around = (".".join(steps[:length]) for length in range(1, len(steps) + 1))
+    return not any(costs.get(one, Cost()).flops for one in (around if name else [""]))
 
 
 def _spared(func: Any, args: Any, out: Any) -> int:

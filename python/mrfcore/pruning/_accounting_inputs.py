@@ -16,7 +16,7 @@ __all__ = ["make_inputs"]
 
 
 def make_inputs(model: nn.Module, inputs: Any, batch: int) -> list[torch.Tensor]:
-    """Tensors as they are; of shapes, tensors with any values, like the model's parameters.
+    """Tensors as they are; of shapes, zeros of the kind of the model's parameters.
 
     Raises:
         ValueError: neither tensors nor sizes.
@@ -35,4 +35,4 @@ def make_inputs(model: nn.Module, inputs: Any, batch: int) -> list[torch.Tensor]
             f"inputs: expected tensors, or shapes with sizes >= 1 without the batch, got {inputs!r}"
         ) from None
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
-    return [torch.empty((count, *one), dtype=like.dtype, device=like.device) for one in shapes]
+    return [torch.zeros((count, *one), dtype=like.dtype, device=like.device) for one in shapes]

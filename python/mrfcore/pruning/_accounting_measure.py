@@ -167,9 +167,7 @@ def _watched(call: Callable[[], Any]) -> tuple[Any, int, int]:
     """(Result, bytes in use afterwards, the most in use), both beyond those before."""
     with (
         _quiet(),
-        torch.profiler.profile(
-            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
-        ) as found,
+        torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found,
     ):
         result = call()
     events = found.profiler.kineto_results.events()

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,38 +21,44 @@ __all__ = ["thesis_costs"]
 def thesis_costs(
     model: nn.Module, inputs: Sequence[torch.Tensor]
 ) -> tuple[dict[str, Cost], list[str]]:
-    """By name of the layer; and names of those with parameters whose operations it has no rule for.
+    """By name of the layer; and names of those with weights that are not counted.
 
     Args:
         model: in eval mode.
         inputs: that fit it, and have no data.
     """
     costs: dict[str, Cost] = {}
-    unknown: list[str] = []
+    weights: dict[str, bool] = {}  # of layers that have any: whether there is a rule for them
+    called: set[str] = set()
     handles = []
     try:
         for name, part in parts_of(model):
-            if part.own_parameters and not _has_rule(part):
-                unknown.append(name)
+            if part.own_parameters:
+                weights[name] = _has_rule(part)
             if part.layer:
-                cost = costs.setdefault(name, Cost())
-                handles.append(part.module.register_forward_hook(_adder(cost)))
+                add = _adder(costs.setdefault(name, Cost()), partial(called.add, name))
+                handles.append(part.module.register_forward_hook(add, with_kwargs=True))
         with torch.no_grad():
             model(*inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return costs, unknown
+    return costs, [name for name, known in weights.items() if not known or name not in called]
 
 
-def _adder(cost: Cost) -> Any:
-    def add(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
-        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+def _adder(cost: Cost, call: Callable[[], None]) -> Any:
+    def add(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        call()
+        given, tensors = _tensors((args, kwargs)), _tensors(result)
         cost.memory += sum(tensor.numel() for tensor in tensors)
-        if given and tensors and isinstance(given[0], torch.Tensor):
+        if given and tensors:
             cost.flops += _operations(module, given[0], tensors[0])
 
     return add
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def _has_rule(part: Part) -> bool:

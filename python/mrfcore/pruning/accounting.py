@@ -19,7 +19,11 @@ from typing import Literal  # noqa: E402
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
-from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch._subclasses.fake_tensor import (  # noqa: E402
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 
 from mrfcore._scalars import _choice  # noqa: E402
 from mrfcore.models._counts import _evaluating  # noqa: E402
@@ -68,8 +72,9 @@ class Profile:
         rule: by which it was counted.
         layers: those with a cost, in the order of the model's parts.
         parameters, flops, memory: sums over layers; memory is a count of numbers of 4 bytes.
-        uncounted: names of layers that have parameters and whose operations the rule does not know:
-            they are in `parameters`, and not in `flops`.
+        uncounted: names of layers that are in `parameters` and not in `flops`, though they have
+            weights: those that are not called, and those whose operations the rule does not know,
+            such as recurrent ones.
     """
 
     rule: Rule
@@ -99,7 +104,7 @@ def profile(model: nn.Module, inputs: Inputs, rule: Rule = "thesis", *, batch: i
     """Parameters, operations and memory of one forward pass in eval mode.
 
     Nothing is computed: tensors have shapes only, the model may be on the meta device, and stays as
-    it is. Two rules:
+    it is. (A model in which values decide how it goes on is run.) Two rules:
 
     - ``"thesis"``: what the printed tables of RANP count (thesis, chapter 5), which is not quite
       (5.12). Operations of a convolution are its multiply-adds, and one more per output where it
@@ -120,21 +125,30 @@ def profile(model: nn.Module, inputs: Inputs, rule: Rule = "thesis", *, batch: i
         model: any module whose forward takes tensors.
         inputs: a tensor or several, of which only shapes and dtypes matter; or the shape (C, H, W),
             (C, D, H, W) or whatever it takes, without the batch, for several inputs a tuple of such
-            (``models.model_entry(name).input_shapes``).
+            (``models.model_entry(name).input_shapes``), all of zeros.
         rule: "thesis" or "exact".
         batch: of inputs that are given as shapes, >= 1.
 
     Raises:
         TypeError: not a module.
-        ValueError: another rule, no sizes; or what the model says about such inputs.
+        ValueError: another rule, no sizes, a model on the meta device in which values decide how it
+            goes on; or what the model says about such inputs.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a module, got {type(model).__name__}")
     _choice("rule", rule, ("thesis", "exact"))
-    with _evaluating(model), FakeTensorMode(allow_non_fake_inputs=True):
-        tensors = [torch.empty_like(tensor) for tensor in make_inputs(model, inputs, batch)]
-        count = thesis_costs if rule == "thesis" else exact_costs
-        costs, unknown = count(model, tensors)
+    count = thesis_costs if rule == "thesis" else exact_costs
+    with _evaluating(model):
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                given = [torch.empty_like(tensor) for tensor in make_inputs(model, inputs, batch)]
+                costs, unknown = count(model, given)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            if any(parameter.is_meta for parameter in model.parameters()):
+                raise ValueError(
+                    f"model: goes on as values decide ({error}), and has none on the meta device"
+                ) from None
+            costs, unknown = count(model, make_inputs(model, inputs, batch))
     return _profile(model, rule, costs, unknown)
 
 
