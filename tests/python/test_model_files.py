@@ -113,6 +113,16 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         models.save_model(small(1), tmp_path / "none" / "m.safetensors")
 
 
+def test_models_whose_layers_have_changed_are_refused_at_once(tmp_path: Path) -> None:
+    model = models.create_model("resnet18", width=4, num_labels=5)
+    model.fc = torch.nn.Linear(model.fc.in_features, 3)
+    with pytest.raises(
+        ValueError, match=r"model: its layers are no longer those of 'resnet18' \(fc"
+    ):
+        models.save_model(model, tmp_path / "changed.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -124,8 +134,11 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot be made again .*no model 'psmnet-9'"):
         models.load_model(path)
     grown = small(1)
-    grown.classifier = torch.nn.Sequential(grown.classifier, torch.nn.ReLU())
     models.save_model(grown, path)
+    with safetensors.safe_open(path, "pt") as file:  # as a version of other layers wrote it
+        metadata = file.metadata()
+    grown.classifier = torch.nn.Sequential(grown.classifier, torch.nn.ReLU())
+    safetensors.save_file(dict(grown.state_dict()), path, metadata)
     with pytest.raises(
         ValueError, match=r"model\.safetensors does not fit .* missing: classifier\."
     ):

@@ -204,6 +204,11 @@ def test_padding_is_nearly_nothing_to_a_network() -> None:
 # --- randomness -------------------------------------------------------------------------------
 
 
+def test_classes_are_not_transforms() -> None:
+    with pytest.raises(TypeError, match=r"transforms\[0\]: expected a transform such as ToArrays"):
+        transforms.Compose([transforms.ToArrays])  # type: ignore[list-item]
+
+
 def training(generator: Any) -> transforms.Compose:
     return transforms.Compose(
         [

@@ -240,6 +240,15 @@ def test_loss_of_labels() -> None:
     assert model.loss(q, torch.full_like(labels, 255)) == 0
 
 
+def test_images_that_are_no_longer_srgb_are_refused() -> None:
+    model = models.create_model("superpixel-fcn", width=2)
+    image = torch.rand(1, 3, 20, 24)
+    q = model(image)
+    with pytest.raises(ValueError, match=r"target: expected sRGB in 0\.\.1 .* before it was norm"):
+        model.loss(q, (image - 0.45) / 0.22)
+    assert torch.isfinite(model.loss(q, (image - 0.45) / 0.22, color_space="raw"))
+
+
 def test_loss_of_colours() -> None:
     model = small()
     image = torch.rand(2, 3, 20, 36)

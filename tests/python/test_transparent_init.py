@@ -235,6 +235,14 @@ def test_layers_whose_weights_are_not_theirs_are_refused() -> None:
         assert all(map(torch.equal, before, parameters_of(layers)))
 
 
+def test_one_activation_in_several_places() -> None:
+    act = nn.ReLU()
+    layers = nn.Sequential(nn.Linear(8, 24), act, nn.Linear(24, 24), act, nn.Linear(24, 8))
+    mrf.transparent_init_(layers)
+    x = uniform(5, 8).float()
+    assert torch.allclose(layers(x), x, atol=1e-3)
+
+
 def test_pairs_must_be_of_the_right_axis() -> None:
     layers = [nn.Linear(4, 12), mrf.PairActivation(nn.Tanh()), nn.Linear(12, 4)]
     with pytest.raises(ValueError, match=r"activation: expected .* dim=-1 behind nn.Linear, got"):
@@ -351,6 +359,8 @@ class Net(nn.Module):
         ("body", {"channels": 6, "dims": 2}),
         (["head", "body.0"], {"activation": None}),
         ("head", {"widths": [4, 9, 7, 4]}),
+        ("body", {}),  # whose last module, a ReLU, does not tell: the example does
+        ("body.2", {"kernel_size": 3}),
     ],
 )
 def test_a_grown_network_computes_the_same(where, options) -> None:
@@ -405,7 +415,8 @@ def test_a_model_in_float16_grows_in_float32() -> None:
     [
         ("heads", {}, r"where: Net has no module named 'heads'; did you mean 'head'"),
         ("", {}, r"where: Net has no module named ''"),
-        ("body", {}, r"where: Sequential 'body' does not tell .* give channels and dims"),
+        ("body", {}, r"where: Sequential 'body' does not tell .* channels and dims, or an example"),
+        ("head", {"example": 3}, r"example: Net fails on it"),
         ("head", {"widths": [5, 8, 5]}, r"widths: expected widths\[0\] = 4, .* got 5"),
         ("head", {"widths": [4, 3, 4]}, r"widths: widths\[1\] = 3 below"),
         ("head", {"layers": 1}, r"layers: expected a number >= 2, got 1"),

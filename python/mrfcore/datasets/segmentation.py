@@ -79,6 +79,10 @@ class SegmentationDataset:
                 "transforms: expected None together with transform or target_transform; give one "
                 "joint function or separate ones"
             )
+        named = {"transform": transform, "target_transform": target_transform}
+        for name, one in {**named, "transforms": transforms}.items():
+            if one is not None and not callable(one):
+                raise TypeError(f"{name}: expected a function, got {type(one).__name__}")
         self.root = Path(root)
         self.transform, self.target_transform = transform, target_transform
         self.transforms = transforms

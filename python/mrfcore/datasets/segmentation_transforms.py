@@ -60,6 +60,11 @@ class Compose:
 
     def __init__(self, transforms: Sequence[Callable[[Any, Any], tuple[Any, Any]]]) -> None:
         self.transforms = list(transforms)
+        for number, one in enumerate(self.transforms):
+            if isinstance(one, type) or not callable(one):
+                raise TypeError(
+                    f"transforms[{number}]: expected a transform such as ToArrays(), got {one!r}"
+                )
 
     def __call__(self, image: Any, labels: Any) -> tuple[Any, Any]:
         """Image and labels after all of them."""

@@ -74,7 +74,7 @@ class VOCSegmentation(SegmentationDataset):
         transforms: Transforms | None = None,
     ) -> None:
         super().__init__(root, transform, target_transform, transforms)
-        self.year = _choice("year", year, tuple(_ARCHIVES))
+        self.year = _choice("year", str(year), tuple(_ARCHIVES))
         sets = ("train", "val", "trainval", *_EXTRA_SETS.get(self.year, ()))
         self.image_set = _choice("image_set", image_set, sets)
         if _flag("download", download):

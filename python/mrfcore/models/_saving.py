@@ -33,12 +33,14 @@ def save_model(model: torch.nn.Module, path: PathLike) -> None:
         ValueError: a path with another ending.
         TypeError: a model that was made otherwise, or of options that are not numbers, strings,
             flags or lists of such.
+        ValueError: a model whose layers have changed since it was made.
         ImportError: safetensors is not installed.
     """
     file = Path(path)
     if file.suffix != ".safetensors":
         raise ValueError(f"path: expected a name that ends with .safetensors, got {path}")
     metadata = _metadata(model)
+    _check_layers(model)
     safetensors = require_safetensors()
     # Clones, because one file must not hold one memory twice: tied layers share theirs.
     tensors = {
@@ -83,6 +85,23 @@ def load_model(path: PathLike) -> torch.nn.Module:
         ) from error
     fit_weights(model, tensors, str(file))
     return model
+
+
+def _check_layers(model: torch.nn.Module) -> None:
+    """Refuse a model that its name and options do not make again; without drawing its weights."""
+    recipe: Recipe = getattr(model, RECIPE)
+    with torch.device("meta"):
+        twin = create_model(recipe.name, **recipe.options)
+    wanted = {key: value.shape for key, value in twin.state_dict().items()}
+    found = {key: value.shape for key, value in model.state_dict().items()}
+    changed = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+    if changed:
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
+        raise ValueError(
+            f"model: its layers are no longer those of {recipe.name!r} ({changed[0]}{more}); write "
+            "safetensors.torch.save_file(model.state_dict(), path), and read it with load_weights "
+            "into a model that is changed in the same way"
+        )
 
 
 def _metadata(model: torch.nn.Module) -> dict[str, str]:

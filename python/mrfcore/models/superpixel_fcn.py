@@ -235,6 +235,13 @@ def _properties(target: torch.Tensor, color_space: str) -> torch.Tensor:
             "target: expected sRGB [B, 3, H, W] for color_space='lab', got shape "
             f"{list(target.shape)}"
         )
+    if target.device.type == "cpu":  # nobody waits for a GPU
+        low, high = float(target.min()), float(target.max())
+        if not -0.01 <= low <= high <= 1.01:
+            raise ValueError(
+                "target: expected sRGB in 0..1 for color_space='lab', got values in "
+                f"{low:.3g}..{high:.3g}; give the image before it was normalised"
+            )
     return lab_of(target)
 
 

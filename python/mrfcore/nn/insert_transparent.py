@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mrfcore._scalars import _flag, _integer
 from mrfcore.nn._full_precision import without_tf32
-from mrfcore.nn.transparent import TransparentSequence
+from mrfcore.nn.transparent import TransparentSequence, check_widths
 
 __all__ = ["insert_transparent"]
 
@@ -49,9 +49,9 @@ def insert_transparent(
         widths: m_0, ..., m_k = m_0 of the new layers. None: `layers` of them, with hidden widths of
             1.5 m_0, rounded up to a multiple of 8.
         layers: how many, where `widths` does not say; >= 2. None: 3.
-        channels: m_0, where `widths` does not say and the module does not tell.
+        channels: m_0, where neither `widths` nor the module nor an example tells.
         dims: 0 for outputs [..., C], 1 to 3 for [B, C, ...]. None: as the module tells, which
-            `nn.Linear`, convolutions and batch norms do.
+            `nn.Linear`, convolutions and batch norms do, or its output for the example does.
         activation: of the new layers.
         kernel_size: of the new layers.
         example: an input of the model, or a tuple of its arguments. Then the model runs on it
@@ -81,8 +81,9 @@ def insert_transparent(
     grown = model if _flag("inplace", inplace) else copy.deepcopy(model)
     modules = [(name, _find(grown, name)) for name in names]
     additions = []
+    shapes = {} if example is None else _seen(grown, modules, example)
     for name, module in modules:
-        found, rank = _output_of(module)
+        found, rank = _output_of(module, shapes.get(name))
         if channels is not None and found is not None and channels != found:
             raise ValueError(f"channels: {name!r} has {found} outputs, got {channels}")
         width, rank = _shape(
@@ -117,6 +118,8 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _layer_count(layers: int | None, widths: Sequence[int] | None) -> int:
+    if widths is not None:
+        check_widths(widths)
     if layers is None:
         return 3
     if widths is not None:
@@ -143,8 +146,8 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), last, module)
 
 
-def _output_of(module: nn.Module) -> tuple[int | None, int | None]:
-    """Channels and dims of the output, as far as the module itself tells."""
+def _output_of(module: nn.Module, shape: torch.Size | None = None) -> tuple[int | None, int | None]:
+    """Channels and dims of the output, as far as the module tells, or the shape it had."""
     if isinstance(module, nn.Linear):
         return module.out_features, 0
     if isinstance(module, nn.modules.conv._ConvNd):
@@ -155,8 +158,14 @@ def _output_of(module: nn.Module) -> tuple[int | None, int | None]:
     if isinstance(module, TransparentSequence):
         return module.widths[-1], module.dims
     if isinstance(module, nn.Sequential) and len(module):
-        return _output_of(module[-1])
-    return None, None
+        found = _output_of(module[-1])
+        if found != (None, None):
+            return found
+    if isinstance(module, nn.LayerNorm):
+        return module.normalized_shape[-1], 0
+    if shape is None or len(shape) not in (2, 4, 5):
+        return None, None  # of three axes nobody knows which one has the channels
+    return (shape[-1], 0) if len(shape) == 2 else (shape[1], len(shape) - 2)
 
 
 def _shape(
@@ -172,7 +181,8 @@ def _shape(
             what for what, value in (("channels", width), ("dims", dims)) if value is None
         )
         raise ValueError(
-            f"where: {type(module).__name__} {name!r} does not tell what it returns; give {missing}"
+            f"where: {type(module).__name__} {name!r} does not tell what it returns; give "
+            f"{missing}, or an example"
         )
     if channels is not None and width != channels:
         raise ValueError(
@@ -211,9 +221,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _run(model: nn.Module, example: Any) -> list[Tensor]:
     """All tensors that the model returns."""
-    arguments = example if isinstance(example, tuple) else (example,)
-    with _evaluating(model), torch.no_grad(), without_tf32():
-        leaves, _ = torch.utils._pytree.tree_flatten(model(*arguments))
+    leaves, _ = torch.utils._pytree.tree_flatten(_forward(model, example))
     found = [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
     if not found:
         raise ValueError(
@@ -221,6 +229,36 @@ def _run(model: nn.Module, example: Any) -> list[Tensor]:
             "example out"
         )
     return found
+
+
+def _forward(model: nn.Module, example: Any) -> Any:
+    arguments = example if isinstance(example, tuple) else (example,)
+    with _evaluating(model), torch.no_grad(), without_tf32():
+        return model(*arguments)
+
+
+def _seen(
+    model: nn.Module, modules: list[tuple[str, nn.Module]], example: Any
+) -> dict[str, torch.Size]:
+    """Shapes of what modules return for the example."""
+    shapes: dict[str, torch.Size] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                shapes[name] = output.shape
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in modules]
+    try:
+        _forward(model, example)
+    except Exception as error:
+        raise ValueError(f"example: {type(model).__name__} fails on it: {error}") from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
 
 
 def _run_again(model: nn.Module, example: Any) -> list[Tensor]:

@@ -179,7 +179,8 @@ class TransparentSequence(nn.Module):
             return
         if x.dim() != self.dims + 2 or x.shape[1] != width:
             axes = ", ".join(["B", str(width), *"DHW"[-self.dims :]])
-            raise ValueError(f"x: expected [{axes}], got shape {list(x.shape)}")
+            hint = "" if x.dim() == self.dims + 2 else f" (these layers have dims={self.dims})"
+            raise ValueError(f"x: expected [{axes}], got shape {list(x.shape)}{hint}")
         self._check_size(x)
 
     def _check_size(self, x: Tensor) -> None:

@@ -119,7 +119,8 @@ def transparent_init_(
 
 
 def _flat(modules: Modules, name: str) -> Iterator[tuple[str, nn.Module]]:
-    children = enumerate(modules.children() if isinstance(modules, nn.Module) else modules)
+    # Not children(), which leaves out the second use of an activation that is shared.
+    children = enumerate(modules._modules.values() if isinstance(modules, nn.Module) else modules)
     for number, module in children:
         inner = f"{name}[{number}]"
         if not isinstance(module, nn.Module):
