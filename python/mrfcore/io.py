@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images, disparity maps, flow fields and calibrations from and to files.
+"""Images, disparity maps, flow fields, calibrations and volumes from and to files.
 
 Disparity maps are float32 `[H, W]` in pixels; NaN marks a pixel without a disparity. Every writer
 writes the file whole or not at all: it fills a temporary file beside the target and renames it.
@@ -24,6 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mrfcore._calib import Calibration, read_calib
 from mrfcore._files import PathLike, atomic_file, existing_file
+from mrfcore._nifti import read_nifti
 
 __all__ = [
     "Calibration",
@@ -32,6 +33,7 @@ __all__ = [
     "read_disparity",
     "read_flo",
     "read_image",
+    "read_nifti",
     "read_pfm",
     "write_disparity",
     "write_flo",

@@ -7,7 +7,8 @@ surface with the largest disparity there. The right view is not warped from the 
 a surface seen at (x', y) is the solution x = (x' + b y + c) / (1 - a) of x - d(x, y) = x', so
 both views sample the same continuous texture, holes cannot arise, and occlusion is decided exactly.
 
-Also here: `labelled_scene`, a single image whose every pixel has a known class.
+Also here: `labelled_scene`, a single image whose every pixel has a known class; `part_volume` and
+`tumour_volume`, volumes whose every voxel has one; `moving_texture`, a clip of a known class.
 """
 
 from __future__ import annotations
@@ -21,10 +22,23 @@ import numpy.typing as npt
 
 from mrfcore import _textures as tx
 from mrfcore._labelled_scene import LabelledScene, labelled_scene
+from mrfcore._labelled_volumes import PartVolume, part_volume
+from mrfcore._moving_textures import MovingTexture, moving_texture
 from mrfcore._textures import Array
+from mrfcore._tumour_volumes import TumourVolume, tumour_volume
 from mrfcore.datasets.pair import StereoPair
 
-__all__ = ["LabelledScene", "labelled_scene", "render_stereo_scene"]
+__all__ = [
+    "LabelledScene",
+    "MovingTexture",
+    "PartVolume",
+    "TumourVolume",
+    "labelled_scene",
+    "moving_texture",
+    "part_volume",
+    "render_stereo_scene",
+    "tumour_volume",
+]
 
 _SAMPLES = (-0.25, 0.25)  # sub-pixel positions in x and in y: four samples a pixel
 _NOISE = 1.6  # standard deviation of the sensor noise, grey levels
