@@ -215,17 +215,26 @@ def _reduced(
             raise ValueError(f"size: expected {len(shapes[0]) - 1} sizes, got {size}")
         return tuple((shape[0], *sizes) for shape in shapes)
     from mrfcore.pruning import profile
+    from mrfcore.pruning.samples import trains_on
 
     current = tuple(shapes)
     while profile(network, current).flops > _WORK:
-        smaller = tuple((c, *(max(_LEAST, n // 2) for n in sizes)) for c, *sizes in current)
-        try:
-            if smaller == current or not profile(network, smaller).flops:
+        for longest in (False, True):  # all sizes halved, or the largest
+            smaller = tuple(_halved(shape, longest) for shape in current)
+            if trains_on(network, smaller):
                 break
-        except ValueError:  # the network needs more
+        else:  # the network needs more
+            break
+        if smaller == current:
             break
         current = smaller
     return current
+
+
+def _halved(shape: Shape, longest: bool) -> Shape:
+    channels, *sizes = shape
+    most = max(sizes)
+    return (channels, *(max(_LEAST, n // 2) if n == most or not longest else n for n in sizes))
 
 
 def _say(

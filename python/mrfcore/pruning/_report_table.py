@@ -17,6 +17,7 @@ __all__ = ["parameter_table", "report_table"]
 
 _MB = 2**20
 _BYTES = 4
+_NAME = 20  # characters: what a terminal of 80 leaves
 
 
 def report_table(report: Report) -> Table:
@@ -28,13 +29,13 @@ def report_table(report: Report) -> Table:
     table = _new(f"{report.method}, sparsity {report.sparsity:.4g}: parameters and memory in MB")
     table.add_column("layer", no_wrap=True)
     for name in ("neurons", "kept", "", "param.", "now", "GFLOPs", "now", "memory", "now"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=max(5, len(name)))
     named = set()
     for row in report.layers:
         named.add(row.name)
         share = f"{100 * row.kept / row.neurons:.0f} %"
         costs = _pairs(_of_layers([row.before]), _of_layers([row.after]))
-        table.add_row(row.name, str(row.neurons), str(row.kept), share, *costs)
+        table.add_row(_short(row.name), str(row.neurons), str(row.kept), share, *costs)
     before, after = (
         _of_layers([row for row in side.layers if row.name not in named])
         for side in (report.before, report.after)
@@ -64,6 +65,11 @@ def parameter_table(report: Report) -> Table:
         shapes = ("x".join(map(str, shape)) or "1" for shape in (row.before, row.after))
         table.add_row(row.name, *shapes, row.status, row.reason)
     return table
+
+
+def _short(name: str) -> str:
+    """The end of a long name, which tells layers apart."""
+    return name if len(name) <= _NAME else f"\u2026{name[1 - _NAME :]}"
 
 
 def _new(title: str) -> Table:
@@ -101,4 +107,6 @@ def _number(value: float) -> str:
         return "0"
     if value < 0.0005:
         return "<.001"
+    if value >= 1000:
+        return f"{value:.1f}"
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"

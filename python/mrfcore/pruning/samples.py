@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mrfcore.pruning.graph import evaluating
 
-__all__ = ["IGNORED", "made_up_batches", "task_loss", "task_of"]
+__all__ = ["IGNORED", "made_up_batches", "task_loss", "task_of", "trains_on"]
 
 IGNORED = 255  # the label of empty voxels, as in ShapeNet's
 _PARTS = 4
@@ -51,6 +51,22 @@ def task_of(model: torch.nn.Module, shapes: Sequence[Shape]) -> tuple[str, int]:
         f"model: has an output {got} for inputs {[list(s) for s in shapes]}, for which no loss is "
         "known; mrfcore.pruning.prune takes one"
     )
+
+
+def trains_on(model: torch.nn.Module, shapes: Sequence[Shape]) -> bool:
+    """Whether a forward pass in training mode takes a batch of one of these shapes."""
+    like = next(model.parameters(), torch.empty(()))
+    with evaluating(model, training=True), torch.no_grad():
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        try:
+            with fake:
+                inputs = [
+                    torch.empty((1, *s), dtype=like.dtype, device=like.device) for s in shapes
+                ]
+                model(*inputs)
+        except (ValueError, RuntimeError):
+            return False
+    return True
 
 
 def task_loss(task: str) -> Any:
@@ -122,7 +138,7 @@ def _painted(parts: torch.Tensor, channels: int, generator: torch.Generator) -> 
         return _surface(parts).float()[None]
     colours = torch.randn(channels, _PARTS + 1, generator=generator)
     noise = torch.randn(channels, *parts.shape, generator=generator)
-    return colours[:, parts] + 0.3 * noise
+    return (colours[:, parts] + 0.1 * noise) * (parts > 0)  # nothing is black, as around a skull
 
 
 def _surface(parts: torch.Tensor) -> torch.Tensor:

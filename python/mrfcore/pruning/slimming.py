@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mrfcore._scalars import _choice
 from mrfcore.models._registry import RECIPE
+from mrfcore.pruning._shapes_only import QuickNorms
 from mrfcore.pruning.graph import Graph, Layer, evaluating
 from mrfcore.pruning.initial import initialise
 from mrfcore.pruning.masks import Bools, kept_channels, vanished
@@ -241,7 +242,8 @@ def _set_attributes(model: torch.nn.Module, spec: ChannelSpec) -> None:
 def _try_out(model: torch.nn.Module, graph: Graph) -> None:
     """Run it without data: sizes that are written in a forward show here."""
     try:
-        with evaluating(model), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        with evaluating(model), torch.no_grad(), fake, QuickNorms():
             model(*graph.make_inputs())
     except Exception as error:
         text = str(error).strip().split("\n")[0][:300]
