@@ -180,7 +180,8 @@ def _nonocc(
         # 255 = visible in both; ETH3D marks occluded pixels by 128.
         return np.asarray(np.isfinite(disparity) & (io.read_image(files.nonocc) == 255))
     right = read_truth(files, files.right_disparity)
-    return None if right is None else visible_in_both(disparity, right)
+    # |d|: some sets store the right view's disparities as negative numbers.
+    return None if right is None else visible_in_both(disparity, np.abs(right))
 
 
 def _search_range(files: SceneFiles, disparity: npt.NDArray[np.float32] | None, width: int) -> int:
