@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -15,9 +15,15 @@ from torch.utils.data import Dataset
 
 from mrfcore import datasets
 from mrfcore.datasets import segmentation_transforms as transforms
+from mrfcore.models import SuperpixelFCN
 
 VOID = 255
-_MEAN, _STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+Colours = tuple[Sequence[float], Sequence[float]]  # mean and standard deviation, on 0..1
+SCENES: Colours = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+IMAGENET: Colours = (transforms.IMAGENET_MEAN, transforms.IMAGENET_STD)
+SUPERPIXELS: Colours = SuperpixelFCN.colours  # as the released weights want them
+PLAIN: Colours = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # for networks that normalise by themselves
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,8 @@ class Look:
     crop: int
     scale: tuple[float, float] | None = (0.5, 2.0)
     """A random factor, before the crop; None: 1."""
-    imagenet: bool = False
-    """Colours as networks trained on ImageNet expect them."""
+    colours: Colours = SCENES
+    """What is subtracted, and what it is divided by then."""
     void: int = VOID
     """What pixels beyond the border are labelled."""
 
@@ -45,8 +51,8 @@ class Look:
         return transforms.Compose([*steps, self.arrays()])
 
     def arrays(self) -> transforms.ToArrays:
-        """Colours around 0."""
-        return transforms.ToArrays() if self.imagenet else transforms.ToArrays(_MEAN, _STD)
+        """What a network takes."""
+        return transforms.ToArrays(*self.colours)
 
     def whole(self) -> transforms.Compose:
         """The image as it is, for judging."""
@@ -81,6 +87,57 @@ class Kept:
         return self._items[index]
 
 
+class KeptRegions:
+    """BSDS500 in memory, an item for each person's map; an image is kept once."""
+
+    def __init__(self, images: Sequence[tuple[Any, Sequence[Any]]]) -> None:
+        self._images = list(images)
+        self._places = [
+            (number, person)
+            for number, (_, maps) in enumerate(self._images)
+            for person in range(len(maps))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Any, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Any, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number, person = self._places[index]
+        image, maps = self._images[number]
+        return image, maps[person]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Held-out images [1, 3, H, W] with labels [H, W], made anew every time they are gone through.
+
+    So that a validation set need not fit into memory.
+    """
+
+    items: Any
+    look: Look
+    numbers: range
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        whole = self.look.whole()
+        for number in self.numbers:
+            image, labels = whole(*self.items[number])
+            yield torch.from_numpy(image)[None], torch.from_numpy(labels)
+
+    def part(self, rank: int, processes: int) -> Judged:
+        """What one of several processes goes through."""
+        return Judged(self.items, self.look, self.numbers[rank::processes])
+
+
 @dataclass(frozen=True)
 class Data:
     """A data set in two parts."""
@@ -92,14 +149,10 @@ class Data:
     held_out: Any
     void: int = VOID
 
-    def judged(self, look: Look, most: int | None = None) -> list[tuple[Tensor, Tensor]]:
-        """Held-out images [1, 3, H, W] with labels [H, W]."""
+    def judged(self, look: Look, most: int | None = None) -> Judged:
+        """What networks are judged on; `most` images, or all."""
         count = len(self.held_out) if most is None else min(most, len(self.held_out))
-        found = []
-        for number in range(count):
-            image, labels = look.whole()(*self.held_out[number])
-            found.append((torch.from_numpy(image)[None], torch.from_numpy(labels)))
-        return found
+        return Judged(self.held_out, look, range(count))
 
 
 def scenes(training: int, held_out: int, height: int, width: int, num_labels: int) -> Data:
@@ -137,14 +190,15 @@ def regions(root: Path) -> Data:
         FileNotFoundError: it is not there.
     """
     try:
-        known = datasets.BSDS500(root, "trainval", person="each")
-        unseen = datasets.BSDS500(root, "test", person="each")
-        return Data("bsds500", None, Kept(known), Kept(unseen), void=known.void)
+        parts = [_in_memory(datasets.BSDS500(root, chosen)) for chosen in ("trainval", "test")]
     except FileNotFoundError:
-        whole = datasets.BSDS500(root, "all", person="each")  # flat folders have no sets
-    names = sorted(set(whole.images))
-    held_out = set(names[-max(1, len(names) // 4) :])
-    parts: tuple[list[Any], list[Any]] = ([], [])
-    for number, name in enumerate(whole.images):
-        parts[name in held_out].append(whole[number])
-    return Data("bsds500", None, *parts, void=whole.void)
+        images = _in_memory(datasets.BSDS500(root, "all"))  # flat folders have no sets
+        first = len(images) - max(1, len(images) // 4)
+        parts = [images[:first], images[first:]]
+    known, unseen = map(KeptRegions, parts)
+    return Data("bsds500", None, known, unseen, void=datasets.BSDS500.void)
+
+
+def _in_memory(images: Sequence[Any]) -> list[Any]:
+    """Each with all its maps, read once."""
+    return [images[number] for number in range(len(images))]

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import _joint_data as data
+import _joint_train as training
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -36,45 +39,86 @@ class Score:
     """Performance ratio of edges, likewise (Eq 4.16)."""
 
 
-@torch.no_grad()
 def labels_of(model: JointSegmentation, image: Tensor) -> Labels:
     """[H, W]."""
     found: Labels = model(image).logits.argmax(1)[0].cpu().numpy()
     return found
 
 
-def score(
-    model: JointSegmentation, judged: Sequence[tuple[Tensor, Tensor]], void: int = 255
-) -> Score:
-    """Judge a model in eval mode; its mode is as it was afterwards."""
-    device = next(model.parameters()).device
-    training = model.training
+class Tally:
+    """Scores that are counted image by image, and added up over processes."""
+
+    def __init__(self, num_labels: int, void: int) -> None:
+        self._void = void
+        self._all = metrics.ConfusionMatrix(num_labels, ignore=void)
+        self._near = metrics.ConfusionMatrix(num_labels, ignore=void)
+        self._edges = metrics.EdgeMeter(RADII, ignore=void)
+
+    def update(self, found: Labels, truth: Labels) -> None:
+        """Count an image."""
+        self._all.update(found, truth)
+        self._near.update(found, truth, metrics.boundary_band(truth, BAND, ignore=self._void))
+        self._edges.update(found, truth)
+
+    def add_up(self, device: torch.device) -> None:
+        """Over all processes, each of which has counted its part."""
+        for counts in (self._all.matrix, self._near.matrix, self._edges.state):
+            total = torch.from_numpy(counts).to(device)
+            torch.distributed.all_reduce(total)
+            counts[...] = total.cpu().numpy()
+
+    def score(self) -> Score:
+        """Of all images."""
+        edges = self._edges.compute()
+        return Score(
+            100 * self._all.mean_iou,
+            100 * self._all.pixel_accuracy,
+            100 * self._near.mean_iou,
+            100 * edges.f_measure[0],
+            100 * edges.performance_ratio[0],
+        )
+
+
+@contextmanager
+def judging(model: nn.Module) -> Iterator[torch.device]:
+    """In eval mode, each part as it was afterwards; says on which device."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    found = [labels_of(model, image.to(device)) for image, _ in judged]
-    model.train(training)
-    return score_of(found, [truth.numpy() for _, truth in judged], model.num_labels, void)
+    try:
+        with torch.no_grad():
+            yield next(model.parameters()).device
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def score(
+    model: JointSegmentation,
+    judged: data.Judged,
+    void: int = 255,
+    where: training.Machine | None = None,
+) -> Score:
+    """Judge a model; of several processes each takes its part of the images."""
+    tally = Tally(model.num_labels, void)
+    several = where is not None and where.processes > 1
+    if where is not None and several:
+        judged = judged.part(where.rank, where.processes)
+    with judging(model) as device:
+        for image, truth in judged:
+            tally.update(labels_of(model, image.to(device)), truth.numpy())
+    if several:
+        tally.add_up(device)
+    return tally.score()
 
 
 def score_of(
-    found: Sequence[Labels], truths: Sequence[Labels], num_labels: int, void: int = 255
+    found: Iterable[Labels], truths: Iterable[Labels], num_labels: int, void: int = 255
 ) -> Score:
     """Judge labels."""
-    matrix = metrics.ConfusionMatrix(num_labels, ignore=void)
-    near = metrics.ConfusionMatrix(num_labels, ignore=void)
-    edges = metrics.EdgeMeter(RADII, ignore=void)
+    tally = Tally(num_labels, void)
     for ours, truth in zip(found, truths, strict=True):
-        matrix.update(ours, truth)
-        band = metrics.boundary_band(truth, BAND, ignore=void)
-        near.update(ours, np.where(band, truth, void))
-        edges.update(ours, truth)
-    scores = edges.compute()
-    return Score(
-        100 * matrix.mean_iou,
-        100 * matrix.pixel_accuracy,
-        100 * near.mean_iou,
-        100 * scores.f_measure[0],
-        100 * scores.performance_ratio[0],
-    )
+        tally.update(ours, truth)
+    return tally.score()
 
 
 @dataclass(frozen=True)
@@ -91,25 +135,25 @@ class Superpixels:
     """Mean number."""
 
 
-def superpixel_scores(ids: Sequence[Labels], truths: Sequence[Labels]) -> Superpixels:
-    """Judge maps of superpixels."""
-    pairs = list(zip(ids, truths, strict=True))
-    return Superpixels(
-        100 * statistics.fmean(superpixels.boundary_recall(i, t) for i, t in pairs),
-        100 * statistics.fmean(superpixels.undersegmentation_error(i, t) for i, t in pairs),
-        100 * statistics.fmean(superpixels.achievable_accuracy(i, t) for i, t in pairs),
-        statistics.fmean(len(np.unique(i)) for i, _ in pairs),
-    )
+def superpixel_scores(
+    ids: Iterable[Labels], truths: Iterable[Labels], void: int | None = None
+) -> Superpixels:
+    """Judge maps of superpixels; pixels that are truly `void` do not count."""
+    rows = []
+    for ours, truth in zip(ids, truths, strict=True):
+        options: dict[str, Any] = {"ignore": void}
+        scores = (
+            superpixels.boundary_recall(ours, truth, **options),
+            superpixels.undersegmentation_error(ours, truth, **options),
+            superpixels.achievable_accuracy(ours, truth, **options),
+        )
+        rows.append((*(100 * value for value in scores), len(np.unique(ours))))
+    return Superpixels(*np.nanmean(np.array(rows, np.float64), axis=0).tolist())
 
 
-@torch.no_grad()
-def drawn(net: nn.Module, judged: Sequence[tuple[Tensor, Tensor]]) -> list[Labels]:
+def drawn(net: Any, judged: data.Judged) -> Iterable[Labels]:
     """The superpixels that a network draws, connected."""
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    found = [
-        net.ids(image.to(device), enforce_connectivity=True)[0].cpu().numpy() for image, _ in judged
-    ]
-    net.train(training)
-    return found
+    for image, _ in judged:
+        with judging(net) as device:
+            ids = net.ids(image.to(device), enforce_connectivity=True)
+        yield ids[0].cpu().numpy()

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import _common as common
 import _joint_data as data
-import _joint_judge as judge
 import _joint_train as training
 import torch
-from torch import Tensor, nn
+from _joint_job import Job
+from torch import nn
 
-from mrfcore.models import JointSegmentation, create_model, load_weights, save_model
+from mrfcore.models import create_model, list_models, load_weights, model_entry
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--net-weights", type=Path, help="of the segmentation network; skips its training"
     )
     group.add_argument("--backbone-weights", choices=("torchvision", "timm"), help="of the ResNet")
-    group.add_argument("--superpixel-weights", type=Path, help="of the superpixel network")
+    group.add_argument(
+        "--superpixel-weights",
+        type=Path,
+        help="of the superpixel network; ours, or those that its authors released",
+    )
     group.add_argument("--width", type=int, default=64, help="of the segmentation network (64)")
     group.add_argument("--superpixel-width", type=int, default=16, help="(16)")
     group.add_argument("--workers", type=int, default=0, help="processes that read images (0)")
@@ -86,9 +90,46 @@ def preset_of(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Pre
     """That of the data set, with what was asked for in its place."""
     if given.data_set is None or given.root is None:
         parser.error("train: --data-set and --root are needed")
+    if given.data_set == BSDS and given.backbone is not None:
+        parser.error(f"--backbone: {BSDS} trains superpixels alone")
+    if given.backbone is not None and given.backbone not in _segmenting():
+        parser.error(
+            f"--backbone: {given.backbone!r} is no segmentation model; there are "
+            f"{', '.join(_segmenting())}"
+        )
     names = [field.name for field in dataclasses.fields(Preset)]
     asked = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     return dataclasses.replace({**PRESETS, BSDS: SUPERPIXELS}[given.data_set], **asked)
+
+
+def _segmenting() -> list[str]:
+    """Models that make logits of images, whose rates are those of a backbone and a head."""
+    return [name for name in list_models() if model_entry(name).summary == "segmentation"]
+
+
+def _check_batch(
+    preset: Preset, given: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    """Refuse what some process could not train on."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if preset.batch < 1 or preset.batch % processes:
+        parser.error(f"--batch: {preset.batch} is no multiple of {processes} processes")
+    normalising = given.data_set != BSDS and given.net_weights is None
+    if normalising and preset.batch == processes:
+        parser.error(
+            f"--batch: {preset.batch} for {processes} process(es) is one image each, of whose mean "
+            f"batch normalisation has no statistics; expected {2 * processes} or more, or "
+            "--net-weights"
+        )
+
+
+@contextmanager
+def _naming(option: str, parser: argparse.ArgumentParser) -> Iterator[None]:
+    """What an option is refused for, as such."""
+    try:
+        yield
+    except (FileNotFoundError, ImportError, TypeError, ValueError) as error:
+        parser.error(f"{option}: {error}")
 
 
 def train(
@@ -96,164 +137,47 @@ def train(
 ) -> None:
     """The segmentation network unless its weights are given, then all together."""
     preset = preset_of(given, parser)
-    try:
+    _check_batch(preset, given, parser)
+    with _naming("--root", parser):
         of = data.regions if given.data_set == BSDS else None
         found = of(given.root) if of else data.files(given.data_set, given.root)
-    except FileNotFoundError as error:
-        parser.error(f"--root: {error}")
     torch.manual_seed(given.seed)
+    with _naming("--superpixel-width", parser):
+        drawer = create_model("superpixel-fcn", width=given.superpixel_width)
+    _load(drawer, "--superpixel-weights", given.superpixel_weights, parser)
+    net = None if given.data_set == BSDS else _net(preset, found, given, parser)
     where = training.machine(given.device, given.amp, given.workers)
-    if preset.batch % where.processes:
-        parser.error(f"--batch: {preset.batch} is no multiple of {where.processes} processes")
-    drawer = create_model("superpixel-fcn", width=given.superpixel_width)
-    if given.superpixel_weights is not None:
-        load_weights(drawer, given.superpixel_weights)
-    job = _Job(preset, found, where, given, results)
-    if given.data_set == BSDS:
-        job.superpixels(drawer)
-    else:
-        _both(job, drawer)
-    if where.processes > 1:
-        torch.distributed.destroy_process_group()
+    try:
+        job = Job(preset, found, where, given, results)
+        if net is None:
+            job.superpixels(drawer)
+            return
+        if given.net_weights is None:
+            job.pretrain(net)
+        job.join(net, drawer)
+    finally:
+        if where.processes > 1:
+            torch.distributed.destroy_process_group()
 
 
-def _both(job: _Job, drawer: nn.Module) -> None:
-    """The segmentation network, unless its weights are given; then all together."""
-    given = job.given
-    net = create_model(job.preset.backbone, num_labels=job.data.num_labels, width=given.width)
-    if given.net_weights is not None:
-        load_weights(net, given.net_weights)
-    else:
-        if given.backbone_weights is not None:
-            load_weights(net, given.backbone_weights)
-        job.pretrain(net)
-    job.join(net, drawer)
+def _net(
+    preset: Preset,
+    of: data.Data,
+    given: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+) -> nn.Module:
+    """The segmentation network before its training, or after."""
+    with _naming("--width", parser):
+        net = create_model(preset.backbone, num_labels=of.num_labels, width=given.width)
+    _load(net, "--net-weights", given.net_weights, parser)
+    if given.net_weights is None:
+        _load(net, "--backbone-weights", given.backbone_weights, parser)
+    return net
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """The two stages on one data set."""
-
-    preset: Preset
-    data: data.Data
-    where: training.Machine
-    given: argparse.Namespace
-    results: common.Results
-
-    def pretrain(self, net: Any) -> None:
-        """From scratch, or from the ResNet's weights: "poly", 0.007 and 0.07."""
-        assert self.data.num_labels is not None
-        model = JointSegmentation(
-            net, None, self.data.num_labels, hidden=(), auxiliary=None, consistency=None
-        )
-        groups = net.parameter_groups(self.preset.net_rate, self.preset.head_rate)
-        self._stage("segmentation", model, groups, self.preset.net_epochs, poly=True)
-        self._save(net, "segmentation.safetensors")
-
-    def join(self, net: nn.Module, drawer: nn.Module) -> None:
-        """Joint training: rates that stay, statistics of batches that stay."""
-        assert self.data.num_labels is not None
-        width = 2 * self.data.num_labels
-        hidden = [-(-3 * width // 16) * 8] * (self.preset.layers - 1)
-        model = create_model(
-            "joint-superpixels",
-            segmentation=self.preset.backbone,
-            num_labels=self.data.num_labels,
-            width=self.given.width,
-            superpixel_width=self.given.superpixel_width,
-            hidden=hidden,
-        )
-        assert isinstance(model, JointSegmentation)
-        model.segmentation.load_state_dict(net.state_dict())
-        assert model.superpixels is not None
-        model.superpixels.load_state_dict(drawer.state_dict())
-        rates = (self.preset.joint_rate, self.preset.joint_rate, self.preset.transparent_rate)
-        judged = self.data.judged(data.Look(self.preset.crop, imagenet=True), self.given.judged)
-        before = self._judge(model, judged)
-        groups = model.parameter_groups(*rates)
-        self._stage("joint", model, groups, self.preset.joint_epochs, poly=False)
-        after = self._judge(model, judged)
-        if self.where.rank == 0:
-            self._save(model, "joint.safetensors")
-            self.results.json(
-                "joint_train.json",
-                {
-                    "preset": dataclasses.asdict(self.preset),
-                    "before": dataclasses.asdict(before),
-                    "after": dataclasses.asdict(after),
-                },
-            )
-            header = ("", "mIoU", "accuracy", "near edges", "edge F", "edge PR")
-            rows = [
-                (name, *(f"{v:.2f}" for v in dataclasses.asdict(s).values()))
-                for name, s in (("at first", before), ("after", after))
-            ]
-            common.table(f"joint training on {self.data.name}, %", header, rows)
-
-    def superpixels(self, drawer: Any) -> None:
-        """The superpixel network alone, on regions that people drew."""
-
-        def loss(runner: nn.Module, image: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-            return {"loss": drawer.loss(runner(image), labels, void=self.data.void)}
-
-        groups = [{"params": list(drawer.parameters()), "lr": self.preset.net_rate}]
-        self._run("superpixels", drawer, loss, groups, self.preset.net_epochs, adam=True)
-        self._save(drawer, "superpixels.safetensors")
-        judged = self.data.judged(data.Look(self.preset.crop), self.given.judged)
-        found = judge.superpixel_scores(
-            judge.drawn(drawer, judged), [truth.numpy() for _, truth in judged]
-        )
-        if self.where.rank == 0:
-            self.results.json("superpixels_train.json", dataclasses.asdict(found))
-            header = ("", "recall", "leak", "achievable", "number")
-            row = ("held out", *(f"{v:.2f}" for v in dataclasses.asdict(found).values()))
-            common.table(f"superpixels on {self.data.name}, %", header, [row])
-
-    def _stage(
-        self, name: str, model: JointSegmentation, groups: Any, epochs: int, *, poly: bool
-    ) -> None:
-        def loss(runner: nn.Module, image: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-            return model.loss(runner(image, valid=labels != data.VOID), labels)
-
-        self._run(name, model, loss, groups, epochs, poly=poly)
-
-    def _run(
-        self,
-        name: str,
-        model: nn.Module,
-        loss: training.Loss,
-        groups: Any,
-        epochs: int,
-        *,
-        poly: bool = False,
-        adam: bool = False,
-    ) -> None:
-        preset = self.preset
-        steps = epochs * math.ceil(len(self.data.training) / preset.batch)
-        stage = training.Stage(
-            name, steps, preset.batch, self.given.seed, poly, adam, decay=preset.decay
-        )
-        look = data.Look(preset.crop, imagenet=not adam, void=self.data.void)
-        with common.bar(f"{name} on {self.data.name}", steps) as bar:
-            training.train(
-                model,
-                data.Crops(self.data.training, look),
-                loss,
-                groups,
-                stage,
-                checkpoints=training.Checkpoints(
-                    self.results.folder / "checkpoints", self.given.fresh
-                ),
-                where=self.where,
-                step=bar.step,
-                settings=dataclasses.asdict(preset),
-            )
-
-    def _judge(self, model: JointSegmentation, judged: Any) -> judge.Score:
-        model.to(self.where.device)
-        return judge.score(model, judged)
-
-    def _save(self, model: nn.Module, name: str) -> None:
-        if self.where.rank == 0:
-            with self.results.place(name) as path:
-                save_model(model, path)
+def _load(
+    net: nn.Module, option: str, weights: Path | str | None, parser: argparse.ArgumentParser
+) -> None:
+    if weights is not None:
+        with _naming(option, parser):
+            load_weights(net, weights)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training that can be interrupted: the loop of joint_segmentation.py and its checkpoints."""
+"""Training that can be interrupted: the loop of joint_segmentation.py."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _joint_checkpoints import Checkpoints, digest
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mrfcore._files import atomic_path
+__all__ = ["Checkpoints", "Loss", "Machine", "Stage", "Steps", "machine", "train"]
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
 Key = tuple[int, int]  # which item, and the seed of what is random about it
@@ -36,6 +36,8 @@ class Stage:
     decay: float = 0.0
     clip: float | None = 5.0
     """Largest norm of the gradient."""
+    keep_statistics: bool = False
+    """Whether batch normalisation keeps the statistics that it has; its weights learn."""
     save_every: int = 200
 
 
@@ -105,43 +107,6 @@ class Steps(Sampler[list[Key]]):
         return int(np.random.default_rng([self.stage.seed, 1, place]).integers(2**31))
 
 
-# --- checkpoints --------------------------------------------------------------------------------
-
-
-@dataclass
-class Checkpoints:
-    """A folder of them; None: nothing is kept."""
-
-    folder: Path | None
-    fresh: bool = False
-    """Start anew even where there is one."""
-
-    def path(self, stage: Stage) -> Path | None:
-        """Of a stage."""
-        if self.folder is None:
-            return None
-        return self.folder / f"{stage.name.replace(' ', '-').replace('/', '-')}-{stage.seed}.pt"
-
-    def read(self, stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What an earlier run has left, or None."""
-        path = self.path(stage)
-        if path is None or self.fresh or not path.is_file():
-            return None
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if found["settings"] != settings:
-            raise SystemExit(f"{path} was made with other settings; --fresh starts again")
-        return found
-
-    def write(self, stage: Stage, values: Mapping[str, Any]) -> None:
-        """Whole or not at all."""
-        path = self.path(stage)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            torch.save(dict(values), temporary)
-
-
 # --- the loop -----------------------------------------------------------------------------------
 
 
@@ -168,18 +133,21 @@ def train(
         checkpoints: where to go on from, and to keep what is reached.
         where: device, autocast, processes.
         step: told after every step, and for every step that a checkpoint has.
-        settings: what a checkpoint must have been made with, beside the stage.
+        settings: what a checkpoint must have been made with, beside the stage, the number of items,
+            the rates, and the weights that training starts from.
     """
-    model.to(where.device).train()
+    made_with = {**asdict(stage), **(settings or {}), "items": len(items)}  # type: ignore[arg-type]
+    made_with["starting weights"] = digest(model)
+    _prepare(model.to(where.device), stage)
     optimiser = _optimiser(groups, stage)
+    made_with["rates"] = [group["lr"] for group in optimiser.param_groups]
     scaler = torch.amp.GradScaler(torch.device(where.device).type, enabled=where.amp == "float16")
-    made_with = {**asdict(stage), **(settings or {})}
     losses = _restore(checkpoints.read(stage, made_with), model, optimiser, scaler)
     for _ in losses:
         step("from the checkpoint")
     runner: nn.Module = model
     if where.processes > 1:
-        runner = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+        runner = nn.parallel.DistributedDataParallel(model)
     loader: DataLoader[Any] = DataLoader(
         items,
         batch_sampler=Steps(len(items), stage, len(losses), where),  # type: ignore[arg-type]
@@ -199,7 +167,19 @@ def train(
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             state |= {"scaler": scaler.state_dict(), "losses": losses, "settings": made_with}
             checkpoints.write(stage, state)
+    if where.processes > 1:  # each has statistics of its own batches since the last step
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
     return losses
+
+
+def _prepare(model: nn.Module, stage: Stage) -> None:
+    """Training mode."""
+    model.train()
+    for module in model.modules():
+        # The class of all of torch's, of any dimension and over processes.
+        if stage.keep_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _step_seed(stage: Stage, step: int, where: Machine) -> int:

@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the examples train networks: pip install torch")
-from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -72,105 +70,6 @@ def test_initialisation(tmp_path: Path) -> None:
     assert (tmp_path / "joint_initialisation.png").is_file()
 
 
-def voc(root: Path) -> Path:
-    """A tiny tree in VOC's layout."""
-    random = np.random.default_rng(0)
-    base = root / "VOCdevkit" / "VOC2012"
-    for name in (
-        "JPEGImages",
-        "SegmentationClass",
-        "SegmentationClassAug",
-        "ImageSets/Segmentation",
-    ):
-        (base / name).mkdir(parents=True)
-    names = [f"2007_{n:06}" for n in range(4)]
-    for name in names:
-        labels = np.zeros((40, 52), np.uint8)
-        labels[8:30, 10:35] = random.integers(1, 21)
-        labels[7, :] = 255
-        image = random.integers(0, 255, (40, 52, 3), np.uint8)
-        Image.fromarray(image).save(base / "JPEGImages" / f"{name}.jpg")
-        for folder in ("SegmentationClass", "SegmentationClassAug"):
-            picture = Image.fromarray(labels, "P")
-            picture.putpalette(list(range(256)) * 3)
-            picture.save(base / folder / f"{name}.png")
-    for chosen, part_of in (("trainaug", names[:3]), ("train", names[:3]), ("val", names[3:])):
-        (base / "ImageSets" / "Segmentation" / f"{chosen}.txt").write_text(
-            "\n".join(part_of) + "\n"
-        )
-    return root
-
-
-def test_training_on_files(tmp_path: Path) -> None:
-    pytest.importorskip("safetensors")
-    root, out = voc(tmp_path), tmp_path / "out"
-    small = ("--backbone", "deeplabv3plus-resnet18", "--width", "4", "--superpixel-width", "2")
-    sizes = ("--crop", "32", "--batch", "2", "--net-epochs", "1", "--joint-epochs", "1")
-    run(out, "train", "--data-set", "voc", "--root", str(root), *small, *sizes)
-    from mrfcore.models import JointSegmentation, load_model
-
-    model = load_model(out / "joint.safetensors")
-    assert isinstance(model, JointSegmentation)
-    assert model.transparent.widths == (42, 64, 64, 42)
-    found = json.loads((out / "joint_train.json").read_text())
-    assert found["preset"]["joint_rate"] == 1e-6
-    assert found["preset"]["transparent_rate"] == 1e-7
-    # A millionth of a rate changes nothing in two steps but the statistics of batches.
-    assert 0 <= found["after"]["iou"] <= 100
-
-
-def test_superpixels_on_regions(tmp_path: Path) -> None:
-    pytest.importorskip("safetensors")
-    scipy_io = pytest.importorskip("scipy.io")
-    base = tmp_path / "bsds500"
-    for name in ("images", "groundTruth"):
-        (base / name).mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for number in range(4):
-        regions = np.ones((40, 52), np.uint16)
-        regions[:, 20 + number :] = 2
-        Image.fromarray(random.integers(0, 255, (40, 52, 3), np.uint8)).save(
-            base / "images" / f"{number}.jpg"
-        )
-        cell = np.empty((1, 1), object)
-        cell[0, 0] = {"Segmentation": regions, "Boundaries": regions == 1}
-        scipy_io.savemat(base / "groundTruth" / f"{number}.mat", {"groundTruth": cell})
-    out = tmp_path / "out"
-    sizes = ("--crop", "32", "--batch", "2", "--net-epochs", "1", "--superpixel-width", "2")
-    run(out, "train", "--data-set", "bsds500", "--root", str(tmp_path), *sizes)
-    from mrfcore.models import SuperpixelFCN, load_model
-
-    assert isinstance(load_model(out / "superpixels.safetensors"), SuperpixelFCN)
-    found = json.loads((out / "superpixels_train.json").read_text())
-    assert 0 < found["achievable"] <= 100
-
-
-def test_presets_are_those_of_the_text(part: Any) -> None:
-    presets = part("_joint_presets").PRESETS
-    assert (presets["voc"].crop, presets["voc"].net_epochs, presets["voc"].joint_epochs) == (
-        512,
-        60,
-        20,
-    )
-    assert (presets["voc"].net_rate, presets["voc"].head_rate) == (0.007, 0.07)
-    assert (presets["ade20k"].crop, presets["ade20k"].joint_epochs) == (480, 100)
-    assert presets["ade20k"].layers == 2
-    assert presets["context"].transparent_rate == 1e-9
-    assert all(p.joint_rate == 1e-6 and p.decay == 5e-4 for p in presets.values())
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("train",), "--data-set and --root are needed"),
-        (("train", "--data-set", "voc", "--root", "nowhere"), "nowhere"),
-        (("guess",), "invalid choice"),
-    ],
-)
-def test_what_cannot_be_trained(options: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    assert words in run(tmp_path / "out", *options, fails=True)
-
-
 # --- the loop -----------------------------------------------------------------------------------
 
 
@@ -217,6 +116,56 @@ def learn(training: Any, folder: Path, stop: int | None = None, **changes: Any) 
     return losses, model, seen
 
 
+def test_float16_takes_steps(part: Any, tmp_path: Path) -> None:
+    training = part("_joint_train")
+    torch.manual_seed(0)
+    model = nn.Conv2d(3, 2, 1)
+    before = model.weight.detach().clone()
+    losses = training.train(
+        model,
+        Noise(),
+        loss,
+        [{"params": list(model.parameters()), "lr": 0.1}],
+        training.Stage("noise", 20, 2, 7, adam=False, clip=1.0),
+        checkpoints=training.Checkpoints(tmp_path),
+        where=training.Machine(amp="float16"),
+        step=lambda _: None,
+    )
+    state = torch.load(tmp_path / "noise-7.pt", weights_only=True)
+    # Scales too large to begin with are halved, and those steps skipped; the others are taken.
+    assert 0 < state["scaler"]["_growth_tracker"] <= 20
+    assert not torch.equal(model.weight, before)
+    assert torch.isfinite(model.weight).all()
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_statistics_that_stay(part: Any) -> None:
+    """Batch normalisation as when judged, while its weights learn; the rest is in training mode."""
+    training = part("_joint_train")
+
+    def trained(keep: bool) -> Any:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Conv2d(3, 2, 1))
+        training.train(
+            net,
+            Noise(),
+            loss,
+            [{"params": list(net.parameters()), "lr": 0.1}],
+            training.Stage("noise", 3, 2, 7, adam=False, keep_statistics=keep),
+            checkpoints=training.Checkpoints(None),
+            where=training.Machine(),
+            step=lambda _: None,
+        )
+        return net
+
+    kept, moved = trained(True), trained(False)
+    assert torch.equal(kept[0].running_mean, torch.zeros(3))
+    assert torch.equal(kept[0].running_var, torch.ones(3))
+    assert not torch.equal(moved[0].running_mean, torch.zeros(3))
+    assert not torch.equal(kept[0].weight, torch.ones(3))
+    assert kept[1].training
+
+
 @pytest.mark.parametrize("adam", [True, False])
 def test_a_run_goes_on_where_it_stopped(adam: bool, part: Any, tmp_path: Path) -> None:
     training = part("_joint_train")
@@ -232,8 +181,45 @@ def test_a_run_goes_on_where_it_stopped(adam: bool, part: Any, tmp_path: Path) -
 def test_checkpoints_of_other_settings_are_refused(part: Any, tmp_path: Path) -> None:
     training = part("_joint_train")
     learn(training, tmp_path)
-    with pytest.raises(SystemExit, match=r"made with other settings; --fresh"):
+    with pytest.raises(SystemExit, match=r"made with other settings \(decay\); --fresh"):
         learn(training, tmp_path, decay=0.1)
+
+
+def test_checkpoints_of_other_weights_are_refused(part: Any, tmp_path: Path) -> None:
+    training = part("_joint_train")
+    learn(training, tmp_path)
+
+    def go_on(model: Any, rate: float = 0.1, items: Any = None) -> None:
+        training.train(
+            model,
+            items or Noise(),
+            loss,
+            [{"params": list(model.parameters()), "lr": rate}],
+            training.Stage("noise", 12, 2, 7, save_every=3),
+            checkpoints=training.Checkpoints(tmp_path),
+            where=training.Machine(),
+            step=lambda _: None,
+        )
+
+    def net(width: int = 2) -> Any:
+        return nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, width, 1))
+
+    torch.manual_seed(0)
+    same = net()
+    go_on(same)
+    torch.manual_seed(1)
+    for other in (net(), net(3)):  # other values; another size
+        with pytest.raises(SystemExit, match=r"other settings \(starting weights\); --fresh"):
+            go_on(other)
+    torch.manual_seed(0)
+    with pytest.raises(SystemExit, match=r"other settings \(rates\)"):
+        go_on(net(), 0.2)
+    torch.manual_seed(0)
+    with pytest.raises(SystemExit, match=r"other settings \(items\)"):
+        go_on(net(), items=torch.utils.data.Subset(Noise(), range(4)))
+    (tmp_path / "noise-7.pt").write_bytes(b"half a file")
+    with pytest.raises(SystemExit, match=r"cannot be read .*--fresh"):
+        go_on(net())
 
 
 def test_every_item_comes_once_an_epoch(part: Any) -> None:
