@@ -174,11 +174,8 @@ class Gated(nn.Module):
         x = first * torch.sigmoid(second)
         if c is not None:
             x = x * c["a"][:4].to(x).reshape(1, -1, 1, 1)
-        gate = put(
-            functional.relu(self.squeeze(functional.adaptive_avg_pool2d(x, 1)[:, :, 0, 0])),
-            c,
-            "squeeze",
-        )
+        mean = functional.adaptive_avg_pool2d(x, 1)[:, :, 0, 0]
+        gate = put(functional.relu(self.squeeze(mean)), c, "squeeze")
         x = self.act(x * torch.sigmoid(self.excite(gate))[..., None, None] * self.scale)
         if c is not None:
             x = x * c["a"][:4].to(x).reshape(1, -1, 1, 1)

@@ -219,7 +219,7 @@ def _check_loss(value: Any, batch: int) -> None:
         got = list(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
         raise ValueError(f"loss: expected a scalar tensor for batch {batch}, got {got}")
     if not torch.isfinite(value.detach()).all():
-        raise ValueError(f"loss: is {float(value)} for batch {batch}")
+        raise ValueError(f"loss: is {float(value.detach())} for batch {batch}")
     if not value.requires_grad:
         raise ValueError("loss: does not depend on the network's parameters")
 
