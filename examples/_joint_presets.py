@@ -94,7 +94,7 @@ def preset_of(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Pre
         parser.error(f"--backbone: {BSDS} trains superpixels alone")
     if given.backbone is not None and given.backbone not in _segmenting():
         parser.error(
-            f"--backbone: {given.backbone!r} is no segmentation model; there are "
+            f"--backbone: {given.backbone!r} is no segmentation model of images; there are "
             f"{', '.join(_segmenting())}"
         )
     names = [field.name for field in dataclasses.fields(Preset)]
@@ -103,8 +103,9 @@ def preset_of(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Pre
 
 
 def _segmenting() -> list[str]:
-    """Models that make logits of images, whose rates are those of a backbone and a head."""
-    return [name for name in list_models() if model_entry(name).summary == "segmentation"]
+    """Models that make logits of flat images, whose rates are those of a backbone and a head."""
+    entries = [model_entry(name) for name in list_models()]
+    return [e.name for e in entries if (e.summary, len(e.input_shapes[0])) == ("segmentation", 3)]
 
 
 def _check_batch(

@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch import nn  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensor  # noqa: E402
 
 import mrfcore  # noqa: E402
 import mrfcore.nn as mrf  # noqa: E402
@@ -19,9 +20,12 @@ from mrfcore.models import (  # noqa: E402
     JointSegmentation,
     Normalised,
     SuperpixelFCN,
+    count_flops,
+    count_parameters,
     create_model,
     load_model,
     load_weights,
+    measure_model,
     save_model,
 )
 
@@ -315,10 +319,32 @@ def test_own_networks_are_written_as_weights(tmp_path: Path) -> None:
     """The message says how; so it goes."""
     safetensors = pytest.importorskip("safetensors.torch")
     model = joint(refine=mrf.TRWP(mrfcore.Potts(), learn_weight=True, weight=0.2))
-    with pytest.raises(TypeError, match=r"model: .* got JointSegmentation, .*save_file\(.*load_weigh"):
+    with pytest.raises(
+        TypeError, match=r"model: .* got JointSegmentation, .*save_file\(.*load_weigh"
+    ):
         save_model(model, tmp_path / "own.safetensors")
     safetensors.save_file(model.state_dict(), tmp_path / "own.safetensors")
     twin = joint(seed=1, refine=mrf.TRWP(mrfcore.Potts(), learn_weight=True))
     load_weights(twin, tmp_path / "own.safetensors")
     with torch.no_grad():
         assert torch.equal(twin.eval()(image()).logits, model.eval()(image()).logits)
+
+
+def test_counting_takes_no_memory() -> None:
+    """Transparent layers, which are drawn by what they must be, are no exception."""
+    seen = []
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if isinstance(found, torch.Tensor) and not isinstance(found, FakeTensor):
+                seen.append(0 if found.is_meta else found.numel())
+            return found
+
+    with Watch():
+        parameters, flops = measure_model("joint-superpixels", (3, 64, 64))
+    assert (parameters, max(seen) < 1_000_000) == (42_649_400, True)
+    model = create_model("joint-superpixels")
+    assert (parameters, flops) == (count_parameters(model), count_flops(model, (3, 64, 64)))

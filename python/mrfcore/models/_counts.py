@@ -55,7 +55,7 @@ def count_flops(model: torch.nn.Module, input_shape: Shape | Sequence[Shape]) ->
 def measure_model(
     name: str, input_shape: Shape | Sequence[Shape] | None = None, **options: Any
 ) -> tuple[int, int]:
-    """(Parameters, floating-point operations) of a model by name, mostly without drawing weights.
+    """(Parameters, floating-point operations) of a model by name, mostly without memory for it.
 
     Args:
         name: see `list_models`.
@@ -68,10 +68,12 @@ def measure_model(
     shapes = model_entry(name).input_shapes if input_shape is None else input_shapes(input_shape)
     with torch.no_grad():
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True):
+            with torch.device("meta"):
                 model = create_model(name, **options).eval()
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                model.to_empty(device="cpu")
                 return count_parameters(model), _flops(model, shapes)
-        except RuntimeError:  # what is drawn decides how it goes on, as in transparent layers
+        except RuntimeError:  # a model that looks at values: with them, or its own message
             model = create_model(name, **options)
     return count_parameters(model), count_flops(model, shapes)
 
