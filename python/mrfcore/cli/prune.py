@@ -168,10 +168,10 @@ def _sparsity(given: str | None, *limits: float | None) -> float | str | None:
 
 def _network(name: str, shape: str | None) -> tuple[torch.nn.Module, tuple[Shape, ...]]:
     """The network, and the shapes of its inputs."""
-    own = None if shape is None else _sizes("input", shape)
+    own = None if shape is None else _sizes("input_shape", shape)
     if ":" in name:
         if own is None:
-            raise ValueError(f"input: {name} needs it, such as 3x224x224")
+            raise ValueError(f"input_shape: {name} needs it, such as 3x224x224")
         return _made_by(name), (own,)
     from mrfcore.models import create_model, model_entry
 

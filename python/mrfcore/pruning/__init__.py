@@ -15,7 +15,7 @@ require_torch("mrfcore.pruning")
 
 from mrfcore.pruning.accounting import Profile, profile  # noqa: E402
 from mrfcore.pruning.files import load_slim, save_slim  # noqa: E402
-from mrfcore.pruning.graph import Graph, Layer, trace  # noqa: E402
+from mrfcore.pruning.graph import Graph, Layer  # noqa: E402
 from mrfcore.pruning.initial import initialise  # noqa: E402
 from mrfcore.pruning.masking import masked  # noqa: E402
 from mrfcore.pruning.masks import (  # noqa: E402
@@ -44,6 +44,7 @@ from mrfcore.pruning.search import (  # noqa: E402
 )
 from mrfcore.pruning.slimming import slim  # noqa: E402
 from mrfcore.pruning.snip import snip_masks  # noqa: E402
+from mrfcore.pruning.tracing import trace  # noqa: E402
 
 __all__ = [
     "Budget",

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map_only
 
 from mrfcore._scalars import _checked, _choice
 from mrfcore.pruning.accounting import Profile, profile
-from mrfcore.pruning.graph import Graph, _Spec, trace
+from mrfcore.pruning.graph import Graph, Spec
 from mrfcore.pruning.masks import (
     Masks,
     clean_masks,
@@ -34,6 +34,7 @@ from mrfcore.pruning.search import (
 )
 from mrfcore.pruning.slimming import copy_with, slim
 from mrfcore.pruning.snip import snip_masks
+from mrfcore.pruning.tracing import trace
 
 __all__ = ["METHODS", "prune"]
 
@@ -154,10 +155,10 @@ class _Light:
         tensors = (*model.parameters(), *model.buffers())
         self.model = copy_with(model, {id(t): torch.empty_like(t, device="meta") for t in tensors})
 
-        def meta(spec: _Spec) -> _Spec:
+        def meta(spec: Spec) -> Spec:
             return dataclasses.replace(spec, device=torch.device("meta"))
 
-        self.graph = dataclasses.replace(graph, inputs=tree_map_only(_Spec, meta, graph.inputs))
+        self.graph = dataclasses.replace(graph, inputs=tree_map_only(Spec, meta, graph.inputs))
         given = list(inputs) if isinstance(inputs, tuple) else [inputs]
         self.inputs = [torch.empty_like(tensor, device="meta") for tensor in given]
 
