@@ -73,6 +73,7 @@ def test_broken_nifti(tmp_path: Path) -> None:
         (good[:200], "is not a NIfTI-1 file"),
         (patched(344, 0), "is not a NIfTI-1 file"),
         (good[:-1], r"is truncated: it has 47 bytes of voxels, expected 48 for \(2, 3, 4\)"),
+        (patched(42, 255, 127, 255, 127, 255, 127), "is truncated: it has 48 bytes of voxels"),
         (patched(70, 128), "has voxels of NIfTI type 128, expected one of"),
         (patched(40, 9), "has a NIfTI header of sizes"),
         (patched(42, 0, 0), "has a NIfTI header of sizes"),

@@ -2,6 +2,7 @@
 """Stereo pairs, labelled images and volumes, clips: from folders, downloaded, bundled, drawn."""
 
 from mrfcore.datasets.brats import BraTS18
+from mrfcore.datasets.clips import ClipDataset
 from mrfcore.datasets.drawn import MovingTextures, PartVolumes, RenderedStereo, TumourVolumes
 from mrfcore.datasets.local import load_pair, motorcycle
 from mrfcore.datasets.pair import StereoPair
@@ -27,6 +28,7 @@ __all__ = [
     "BSDS500",
     "UCF101",
     "BraTS18",
+    "ClipDataset",
     "ETH3DStereo",
     "Kitti2015Stereo",
     "LabelledScenes",

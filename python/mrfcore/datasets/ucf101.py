@@ -182,7 +182,9 @@ def _read_video(path: Path, times: Any, share: float) -> Clip:
             "videos are decoded by OpenCV: pip install opencv-python-headless (folders of frames "
             "*.jpg need nothing)"
         ) from None
-    promised = int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+    capture = cv2.VideoCapture(str(path))
+    promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
     count = promised if promised > 0 else 2**30
     for _ in range(2):
         wanted = times(count, share)
