@@ -278,6 +278,27 @@ def test_layers_of_training_only_are_traced():
     assert not model.training
 
 
+def test_layers_of_training_only_have_to_be_seen():
+    """Unseen, they would go on reading channels that are gone."""
+
+    class Helped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(2, 4)
+            self.n = nn.BatchNorm1d(3)
+            self.help = nn.Linear(4, 3)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.a(x)
+            return (self.out(x), self.n(self.help(x))) if self.training else self.out(x)
+
+    with pytest.raises(ValueError, match=r"in n failed in training mode: Expected more than 1"):
+        pruning.trace(Helped(), torch.zeros(1, 2))
+    graph = pruning.trace(Helped(), torch.zeros(2, 2))
+    assert graph.layer("help").in_channels == 4
+
+
 def test_a_model_without_layers():
     with pytest.raises(ValueError, match="no convolution and no linear layer"):
         pruning.trace(nn.ReLU(), torch.zeros(1, 2))

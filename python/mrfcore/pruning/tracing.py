@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,8 +65,8 @@ def trace(
     arguments = inputs if isinstance(inputs, tuple) else (inputs,)
     _run(model, arguments, tracer, watch, training=False)
     if _unmet(model, tracer):
-        with contextlib.suppress(ValueError):  # a batch of one may be too small for it
-            _run(model, arguments, tracer, watch, training=True)
+        # To go on without them would leave layers that read what is pruned.
+        _run(model, arguments, tracer, watch, training=True)
     if not tracer.found:
         raise ValueError("model: it has no convolution and no linear layer that is used")
     _keep(tracer, keep)
@@ -80,7 +79,7 @@ def _run(
     hooks = []
     for path, module in tracer.modules.items():
         hooks.append(module.register_forward_pre_hook(_enter(tracer, path)))
-        hooks.append(module.register_forward_hook(_leave(tracer), always_call=True))
+        hooks.append(module.register_forward_hook(_leave(tracer)))
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     given = tuple(tree_map_only(torch.Tensor, fake.from_tensor, arguments))
     for tensor in tensors_in(given):
@@ -99,7 +98,9 @@ def _run(
         raise
     except Exception as error:
         text = str(error).strip().split("\n")[0][:300]
-        raise ValueError(f"model: {tracer.where('its forward')} failed: {text}") from error
+        mode = "training" if training else "eval"
+        where = tracer.where("its forward")
+        raise ValueError(f"model: {where} failed in {mode} mode: {text}") from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -122,10 +123,10 @@ def _leave(tracer: Tracer) -> Any:
 
 
 def _unmet(model: torch.nn.Module, tracer: Tracer) -> bool:
-    """Whether some parameter with several axes was not used as a weight."""
+    """Whether some parameter with several axes was not used."""
+    used = {*tracer.found, *(name for name, _ in tracer.slots)}
     return any(
-        parameter.ndim > 1 and name not in tracer.found
-        for name, parameter in model.named_parameters()
+        parameter.ndim > 1 and name not in used for name, parameter in model.named_parameters()
     )
 
 
