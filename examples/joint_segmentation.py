@@ -454,7 +454,12 @@ def run_ablation(given: Any, options: Options, results: common.Results, count: i
     )
     results.json(
         "joint_ablation.json",
-        {"options": dataclasses.asdict(options), "rows": rows, "superpixels": drawn},
+        {
+            "options": dataclasses.asdict(options),
+            "rows": rows,
+            "runs": [{k: dataclasses.asdict(v.after) for k, v in run.items()} for run in runs],
+            "superpixels": drawn,
+        },
     )
 
 
