@@ -204,7 +204,7 @@ def reproduce(data: Path, *more: object) -> list[str]:
 
 
 @pytest.fixture
-def known(data: Path) -> list[Cell]:
+def known(data: Path) -> list[EnergyCell]:
     """The cells of the quick subset of Table 3.3, with numbers that no run gives."""
     keys = [key for job in plan_jobs(["3.3"], data, quick=True) for key in job.keys]
     return [some_cell(table=table, cell=cell, right_rho=None) for table, cell in keys]
@@ -212,7 +212,7 @@ def known(data: Path) -> list[Cell]:
 
 def test_a_ledger_is_gone_on_with(
     data: Path,
-    known: list[Cell],
+    known: list[EnergyCell],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -227,7 +227,7 @@ def test_a_ledger_is_gone_on_with(
 
 
 def test_fresh_computes_again_and_keeps_other_tables(
-    data: Path, known: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, known: list[EnergyCell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "ledger.json"
     other = some_cell()  # of Table 3.1
@@ -276,7 +276,7 @@ def test_without_any_image_nothing_is_written(
 
 
 def test_what_is_known_needs_no_images(
-    known: list[Cell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    known: list[EnergyCell], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, page = tmp_path / "ledger.json", tmp_path / "page.md"
     write_json(known, file)
