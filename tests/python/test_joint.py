@@ -296,6 +296,22 @@ def test_what_cannot_be_built(options, message) -> None:
         JointSegmentation(**values)
 
 
+def test_what_cannot_refine() -> None:
+    layer = mrf.TRWP(mrfcore.Potts())
+    for options, error, message in (
+        ({"refine": mrf.TRWP}, TypeError, r"refine: expected None or a layer such as"),
+        ({"refine": mrfcore.minimize}, TypeError, r"refine: expected None or a layer such as"),
+        ({"edges": mrf.SuperpixelEdges()}, ValueError, r"edges: expected None without refine"),
+        (
+            {"refine": layer, "edges": mrf.EdgeWeights()},
+            TypeError,
+            r"edges: expected SuperpixelEdges, got EdgeWeights",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            JointSegmentation(Tiny(), None, LABELS, **options)
+
+
 def test_what_does_not_fit() -> None:
     image, labels = scene()
     with pytest.raises(ValueError, match=r"ids: expected shape \[2, 40, 48\] .* got \[2, 40, 47\]"):

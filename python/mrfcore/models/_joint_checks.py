@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mrfcore._scalars import _integer
+from mrfcore.nn.superpixel_edges import SuperpixelEdges
 
-__all__ = ["check_hidden", "check_image", "check_modules", "logits_of"]
+__all__ = ["check_hidden", "check_image", "check_modules", "check_refinement", "logits_of"]
 
 
 def check_modules(segmentation: object, superpixels: object) -> None:
@@ -19,6 +20,21 @@ def check_modules(segmentation: object, superpixels: object) -> None:
     for name, module in (("segmentation", segmentation), ("superpixels", superpixels)):
         if not isinstance(module, nn.Module) and not (module is None and name != "segmentation"):
             raise TypeError(f"{name}: expected a module, got {type(module).__name__}")
+
+
+def check_refinement(refine: object, edges: object) -> None:
+    """A layer of costs, perhaps; weights of its edges only beside it."""
+    if refine is not None and not isinstance(refine, nn.Module):
+        raise TypeError(
+            "refine: expected None or a layer such as mrfcore.nn.TRWP(mrfcore.Potts()), got "
+            f"{refine!r}"
+        )
+    if edges is None:
+        return
+    if refine is None:
+        raise ValueError("edges: expected None without refine, the layer whose weights they are")
+    if not isinstance(edges, SuperpixelEdges):
+        raise TypeError(f"edges: expected SuperpixelEdges, got {type(edges).__name__}")
 
 
 def check_hidden(hidden: Sequence[int], width: int, why: str) -> list[int]:

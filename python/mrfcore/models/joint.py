@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrfcore._scalars import _choice, _flag, _integer
-from mrfcore.models._joint_checks import check_hidden, check_image, check_modules, logits_of
+from mrfcore.models._joint_checks import (
+    check_hidden,
+    check_image,
+    check_modules,
+    check_refinement,
+    logits_of,
+)
 from mrfcore.models._joint_loss import joint_loss
 from mrfcore.nn.superpixel_edges import SuperpixelEdges
 from mrfcore.nn.transparent import TransparentSequence
@@ -111,6 +117,7 @@ class JointSegmentation(nn.Module):
         self.segmentation, self.superpixels = segmentation, superpixels
         self.cell = int(getattr(superpixels, "cell", 16))
         self.transparent = self._layers(hidden, activation, generator)
+        check_refinement(refine, edges)
         self.refine = refine
         self.edges = edges if edges is not None or refine is None else _edges(refine, self.cell)
 
