@@ -34,7 +34,7 @@ _ORDERS = (1.0, 10.0, 100.0, 1000.0)
 _WIDTHS = (42, 64, 64, 42)
 _SQUARE = (42, 42, 42, 42)  # Net2Net has no other
 _SHAPE = (4, 42, 512, 512)
-_SMALL = (4, 42, 64, 64)
+_SMALL = (4, 42, 128, 128)
 _RANGE = 10.0
 _SEED = 0
 
