@@ -15,7 +15,7 @@ require_torch("mrfcore.pruning")
 
 from collections.abc import Sequence  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from typing import Literal  # noqa: E402
+from typing import Literal, TypeAlias  # noqa: E402
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
@@ -37,7 +37,7 @@ from mrfcore.pruning._accounting_thesis import thesis_costs  # noqa: E402
 __all__ = ["Inputs", "LayerCost", "Measurement", "Profile", "Rule", "measure", "profile"]
 
 Rule = Literal["thesis", "exact"]
-Inputs = torch.Tensor | Sequence[torch.Tensor] | Shape | Sequence[Shape]
+Inputs: TypeAlias = torch.Tensor | Sequence[torch.Tensor] | Shape | Sequence[Shape]
 
 _BYTES = 4  # of a number, in every figure in MB
 _MB = 2**20

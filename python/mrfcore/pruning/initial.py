@@ -40,7 +40,7 @@ def initialise(
         elif isinstance(weight, torch.nn.Parameter) and hasattr(module, "eps"):
             torch.nn.init.ones_(weight)
             if getattr(module, "bias", None) is not None:
-                torch.nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                torch.nn.init.zeros_(module.bias)  # type: ignore[arg-type, unused-ignore]
             if isinstance(module, torch.nn.modules.batchnorm._NormBase):
                 module.reset_running_stats()
     return model

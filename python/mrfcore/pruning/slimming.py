@@ -229,7 +229,7 @@ def _set(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
         for held in (module._parameters, module._buffers):
             for key, tensor in held.items():
                 if tensor is old:
-                    held[key] = new  # type: ignore[assignment]
+                    held[key] = new  # type: ignore[assignment, unused-ignore]
 
 
 def _set_attributes(model: torch.nn.Module, spec: ChannelSpec) -> None:
