@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mrfcore.models import JointSegmentation, create_model, save_model
+from mrfcore.nn.transparent import hidden_width
 
 if TYPE_CHECKING:
     from _joint_presets import Preset
@@ -93,7 +94,7 @@ class Job:
             num_labels=self.of.num_labels,
             width=self.given.width,
             superpixel_width=self.given.superpixel_width,
-            hidden=[-(-3 * width // 16) * 8] * (self.preset.layers - 1),
+            hidden=[hidden_width(width)] * (self.preset.layers - 1),
             segmentation_colours=[list(part) for part in data.IMAGENET],
             superpixel_colours=[list(part) for part in data.SUPERPIXELS],
         )

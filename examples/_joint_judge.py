@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mrfcore import metrics, superpixels
+from mrfcore._modes import evaluating
 from mrfcore.models import JointSegmentation
 
 BAND = 2  # pixels: half of the band along true boundaries
@@ -82,14 +83,8 @@ class Tally:
 @contextmanager
 def judging(model: nn.Module) -> Iterator[torch.device]:
     """In eval mode, each part as it was afterwards; says on which device."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield next(model.parameters()).device
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), torch.no_grad():
+        yield next(model.parameters()).device
 
 
 def score(

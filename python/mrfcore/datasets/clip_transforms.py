@@ -18,9 +18,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from mrfcore._scalars import _checked, _integer
+from mrfcore.datasets._colour_scale import ColourScale
 from mrfcore.datasets.clips import Clip
 from mrfcore.datasets.segmentation_pairs import Draws, Generator
-from mrfcore.datasets.segmentation_transforms import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["CenterSquare", "Compose", "RandomSquare", "ToArray"]
 
@@ -134,7 +134,7 @@ class RandomSquare(Draws):
         return np.ascontiguousarray(square[:, :, ::-1]) if mirror < self.p else square
 
 
-class ToArray:
+class ToArray(ColourScale):
     """float32 `[3, T, H, W]` for a network: colours shifted and scaled.
 
     Args:
@@ -145,17 +145,7 @@ class ToArray:
         ValueError: not three such numbers.
     """
 
-    def __init__(
-        self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-    ) -> None:
-        self.mean, self.std = (np.asarray(values, np.float32) for values in (mean, std))
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values.shape != (3,) or not np.isfinite(values).all():
-                raise ValueError(f"{name}: expected three finite numbers, got {values.tolist()}")
-        if not (self.std > 0).all():
-            raise ValueError(f"std: expected numbers > 0, got {self.std.tolist()}")
-
     def __call__(self, clip: Any) -> npt.NDArray[np.float32]:
         """(clip / 255 - mean) / std."""
-        colours = (_as_clip(clip).astype(np.float32) / 255 - self.mean) / self.std
+        colours = self.scaled(_as_clip(clip))
         return np.ascontiguousarray(colours.transpose(3, 0, 1, 2), np.float32)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mrfcore._scalars import _checked, _integer
+from mrfcore.datasets._colour_scale import IMAGENET_MEAN, IMAGENET_STD, ColourScale
 from mrfcore.datasets.segmentation_pairs import (
     FILL,
     Draws,
@@ -46,9 +47,6 @@ __all__ = [
     "RandomScale",
     "ToArrays",
 ]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Compose:
@@ -214,7 +212,7 @@ class PadToMultiple(Window):
         return self.cut((picture, mask), 0, 0, height, width)
 
 
-class ToArrays:
+class ToArrays(ColourScale):
     """Arrays for a network: colours shifted and scaled, label numbers.
 
     Args:
@@ -225,21 +223,11 @@ class ToArrays:
         ValueError: not three such numbers.
     """
 
-    def __init__(
-        self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-    ) -> None:
-        self.mean, self.std = (np.asarray(values, np.float32) for values in (mean, std))
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values.shape != (3,) or not np.isfinite(values).all():
-                raise ValueError(f"{name}: expected three finite numbers, got {values.tolist()}")
-        if not (self.std > 0).all():
-            raise ValueError(f"std: expected numbers > 0, got {self.std.tolist()}")
-
     def __call__(
         self, image: Any, labels: Any
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Image (x / 255 - mean) / std, float32 `[3, H, W]`, and labels, int64 `[H, W]`."""
         picture, mask = as_pair(image, labels)
-        colours = (np.asarray(picture, np.float32) / 255 - self.mean) / self.std
+        colours = self.scaled(np.asarray(picture))
         pixels = np.ascontiguousarray(colours.transpose(2, 0, 1), np.float32)
         return pixels, np.array(mask, np.int64)

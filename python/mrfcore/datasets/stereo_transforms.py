@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from mrfcore.datasets._colour_scale import IMAGENET_MEAN, IMAGENET_STD
 from mrfcore.datasets.clip_transforms import ToArray
 from mrfcore.datasets.segmentation_pairs import Draws, Generator, Size, as_size
-from mrfcore.datasets.segmentation_transforms import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["CenterCrop", "Compose", "RandomCrop", "ToArrays"]
 

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _flag
 from mrfcore.models._registry import Shape, create_model, input_shapes, model_entry
 
@@ -48,7 +48,7 @@ def count_flops(model: torch.nn.Module, input_shape: Shape | Sequence[Shape]) ->
     """
     _check_module(model)
     shapes = input_shapes(input_shape)
-    with _evaluating(model), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with evaluating(model), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         return _flops(model, shapes)
 
 
@@ -86,18 +86,6 @@ def _flops(model: torch.nn.Module, shapes: Sequence[Shape]) -> int:
     with counter:
         model(*inputs)
     return int(counter.get_total_flops())
-
-
-@contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """In eval mode, and back: each part as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _check_module(model: object) -> None:

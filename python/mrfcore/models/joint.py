@@ -20,7 +20,7 @@ from mrfcore.models._joint_checks import (
 )
 from mrfcore.models._joint_loss import joint_loss
 from mrfcore.nn.superpixel_edges import SuperpixelEdges
-from mrfcore.nn.transparent import TransparentSequence
+from mrfcore.nn.transparent import TransparentSequence, hidden_width
 from mrfcore.ops.soft_superpixel import (
     soft_superpixel_pool,
     soft_superpixel_unpool,
@@ -29,8 +29,6 @@ from mrfcore.ops.soft_superpixel import (
 from mrfcore.ops.superpixel import _check_ids, check_mask, logit_consistency
 
 __all__ = ["JointOutput", "JointSegmentation"]
-
-_WIDER = 1.5  # hidden channels over those of the input: 64 for 42, as in the thesis
 
 
 class JointOutput(NamedTuple):
@@ -130,8 +128,7 @@ class JointSegmentation(nn.Module):
         count = self.num_labels
         width = {"interleaved": 2 * count, "single": count + 1, None: count}[self.auxiliary]
         if hidden is None:
-            wide = -(-int(_WIDER * width + 0.5) // 8) * 8
-            hidden = (wide, wide)
+            hidden = (hidden_width(width),) * 2
         why = f"the channels of {count} labels with auxiliary={self.auxiliary!r}"
         between = check_hidden(hidden, width, why)
         if not between:

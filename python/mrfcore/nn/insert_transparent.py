@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _flag, _integer
 from mrfcore.nn._full_precision import without_tf32
-from mrfcore.nn.transparent import TransparentSequence, check_widths
+from mrfcore.nn.transparent import TransparentSequence, check_widths, hidden_width
 
 __all__ = ["insert_transparent"]
 
 _Model = TypeVar("_Model", bound=nn.Module)
-_WIDER = 1.5  # hidden widths over m_0, which keeps the condition low
 _TOLERANCE = 1e-3  # relative to the largest output of the check: rounding, not a mistake
 
 
@@ -192,8 +191,7 @@ def _shape(
 
 
 def _widths(width: int, layers: int) -> list[int]:
-    hidden = -(-int(_WIDER * width + 0.5) // 8) * 8
-    return [width, *[hidden] * (layers - 1), width]
+    return [width, *[hidden_width(width)] * (layers - 1), width]
 
 
 def _like(new: TransparentSequence, module: nn.Module) -> nn.Module:
@@ -206,17 +204,6 @@ def _like(new: TransparentSequence, module: nn.Module) -> nn.Module:
 
 
 # ---------------------------------------------------------------- the check
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _run(model: nn.Module, example: Any) -> list[Tensor]:
@@ -233,7 +220,7 @@ def _run(model: nn.Module, example: Any) -> list[Tensor]:
 
 def _forward(model: nn.Module, example: Any) -> Any:
     arguments = example if isinstance(example, tuple) else (example,)
-    with _evaluating(model), torch.no_grad(), without_tf32():
+    with evaluating(model), torch.no_grad(), without_tf32():
         return model(*arguments)
 
 

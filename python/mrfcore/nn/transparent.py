@@ -199,6 +199,14 @@ class TransparentSequence(nn.Module):
 # ---------------------------------------------------------------- arguments
 
 
+def hidden_width(width: int) -> int:
+    """1.5 times the input's channels, a multiple of 8: 64 for 42, as in the thesis.
+
+    Narrower layers have a worse condition (see `widths`).
+    """
+    return -(-3 * width // 16) * 8
+
+
 def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     """Widths that Theorem 1 allows."""
     if isinstance(widths, (str, bytes)) or not isinstance(widths, Sequence):

@@ -25,8 +25,8 @@ from torch._subclasses.fake_tensor import (  # noqa: E402
     FakeTensorMode,
 )
 
+from mrfcore._modes import evaluating  # noqa: E402
 from mrfcore._scalars import _choice  # noqa: E402
-from mrfcore.models._counts import _evaluating  # noqa: E402
 from mrfcore.models._registry import Shape  # noqa: E402
 from mrfcore.pruning._accounting_exact import exact_costs  # noqa: E402
 from mrfcore.pruning._accounting_inputs import make_inputs  # noqa: E402
@@ -138,7 +138,7 @@ def profile(model: nn.Module, inputs: Inputs, rule: Rule = "thesis", *, batch: i
         raise TypeError(f"model: expected a module, got {type(model).__name__}")
     _choice("rule", rule, ("thesis", "exact"))
     count = thesis_costs if rule == "thesis" else exact_costs
-    with _evaluating(model):
+    with evaluating(model):
         try:
             with FakeTensorMode(allow_non_fake_inputs=True):
                 given = [torch.empty_like(tensor) for tensor in make_inputs(model, inputs, batch)]

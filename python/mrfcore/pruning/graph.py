@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.utils._pytree import tree_map_only
 
 from mrfcore.pruning._classes import Ids
 
-__all__ = ["INPUT", "OUTPUT", "Graph", "Layer", "Segment", "Spec", "evaluating"]
+__all__ = ["INPUT", "OUTPUT", "Graph", "Layer", "Segment", "Spec"]
 
 INPUT = "input of the network"
 OUTPUT = "output of the network"
@@ -139,15 +138,3 @@ class Graph:
     def join(self, by_layer: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The inverse of `split`."""
         return torch.cat([by_layer[layer.name] for layer in self.layers])
-
-
-@contextlib.contextmanager
-def evaluating(model: torch.nn.Module, training: bool = False) -> Iterator[None]:
-    """In eval (or training) mode, and back: each part as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -10,7 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from mrfcore.pruning.graph import evaluating
+from mrfcore._modes import evaluating
 
 __all__ = ["IGNORED", "made_up_batches", "task_loss", "task_of", "trains_on"]
 

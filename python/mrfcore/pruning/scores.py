@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _checked, _choice
 from mrfcore.pruning._folds import per_input, per_neuron
-from mrfcore.pruning.graph import OUTPUT, Graph, evaluating
+from mrfcore.pruning.graph import OUTPUT, Graph
 
 __all__ = ["KINDS", "MaskGradients", "importance", "mask_gradients", "reweigh", "weigh"]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _checked
 from mrfcore.pruning.accounting import Profile, profile
-from mrfcore.pruning.graph import Graph, evaluating
+from mrfcore.pruning.graph import Graph
 from mrfcore.pruning.masks import Masks
 
 __all__ = ["Budget", "Infeasible", "layer_resources", "max_sparsity", "measure_seconds"]

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _choice
 from mrfcore.models._registry import RECIPE
 from mrfcore.pruning._shapes_only import QuickNorms
-from mrfcore.pruning.graph import Graph, Layer, evaluating
+from mrfcore.pruning.graph import Graph, Layer
 from mrfcore.pruning.initial import initialise
 from mrfcore.pruning.masks import Bools, kept_channels, vanished
 

@@ -12,10 +12,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
+from mrfcore._modes import evaluating
 from mrfcore._scalars import _choice
 from mrfcore.pruning._classes import ZERO, Ids
 from mrfcore.pruning._tracer import ChunkWatch, Found, Tracer, Untraceable, tensors_in
-from mrfcore.pruning.graph import INPUT, OUTPUT, Graph, Layer, Segment, Spec, evaluating
+from mrfcore.pruning.graph import INPUT, OUTPUT, Graph, Layer, Segment, Spec
 
 __all__ = ["trace"]
 
